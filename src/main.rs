@@ -1,0 +1,2 @@
+//! wxgate.
+fn main() {}
