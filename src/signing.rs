@@ -1,0 +1,273 @@
+//! Signed values for cookies: HMAC-SHA256 under one of several keys.
+//!
+//! Holds always: what [`Keyring::open`] gives back was made by
+//! [`Keyring::seal`] for the same [`Purpose`], under a key that is still in
+//! the ring. The tag is compared in constant time and before a single byte of
+//! the payload is looked at; an encoding with stray bits, padding or an
+//! unknown version is refused, so that one value has one spelling.
+//!
+//! A token is base64url(version ‖ key id ‖ payload ‖ tag), and the tag covers
+//! a fixed label, the purpose, the version, the key id and the payload. All
+//! that stands before the payload has a fixed length, so no two inputs give
+//! the same bytes.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::secret::Secret;
+
+const VERSION: u8 = 1;
+const ID_LEN: usize = 4;
+const TAG_LEN: usize = 32;
+const HEAD_LEN: usize = 1 + ID_LEN;
+/// The least number of bytes a key must decode to: a block of SHA-256, so that
+/// the key is used as it is and not hashed first (RFC 2104, section 3).
+pub const MIN_KEY_BYTES: usize = 64;
+/// The longest token that is looked at: a cookie of 4096 bytes holds no more.
+pub const MAX_TOKEN: usize = 4096;
+
+/// What a signed value is for. A value made for one purpose is refused for
+/// every other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A visitor's session.
+    Session,
+    /// A login on its way to WeChat and back.
+    Login,
+}
+
+impl Purpose {
+    fn byte(self) -> u8 {
+        match self {
+            Self::Session => b's',
+            Self::Login => b'l',
+        }
+    }
+}
+
+/// One signing key, ready for use. The key itself is not kept, only the state
+/// of the MAC after it was fed in.
+#[derive(Clone)]
+struct Key {
+    id: [u8; ID_LEN],
+    mac: Hmac<Sha256>,
+}
+
+/// The keys of a gateway: the first signs, all verify.
+#[derive(Clone)]
+pub struct Keyring {
+    signer: Key,
+    older: Vec<Key>,
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keyring({} keys)", 1 + self.older.len())
+    }
+}
+
+/// Why a key cannot be used. Never holds any of it.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum KeyError {
+    /// Not base64.
+    #[error("is not base64; make one with `wxgate keygen`")]
+    NotBase64,
+    /// Too few bytes.
+    #[error("decodes to {0} bytes; at least {MIN_KEY_BYTES} are needed: make one with `wxgate keygen`")]
+    TooShort(usize),
+    /// The same key twice, or (once in four thousand million) two keys with one id.
+    #[error("is the same key as an earlier one; list each key once")]
+    Repeated,
+    /// No key at all.
+    #[error("holds no key; leave `keys` out to have one made and kept, or list one")]
+    NoKey,
+}
+
+/// A signed value that verified.
+#[derive(Debug)]
+pub struct Opened<'b> {
+    /// The payload that was sealed.
+    pub payload: &'b [u8],
+    /// Signed by a key that no longer signs: to be sealed anew.
+    pub by_older_key: bool,
+}
+
+/// A fresh key in the form that `gateway.toml`'s sources hold: base64 of 64
+/// bytes from the system's random source.
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub fn generate_key() -> Result<Secret, getrandom::Error> {
+    let mut bytes = Zeroizing::new([0_u8; MIN_KEY_BYTES]);
+    getrandom::fill(bytes.as_mut_slice())?;
+    Ok(Secret::new(STANDARD.encode(bytes.as_slice())))
+}
+
+impl Key {
+    fn parse(secret: &Secret) -> Result<Self, KeyError> {
+        let bytes = Zeroizing::new(
+            STANDARD
+                .decode(secret.expose())
+                .or_else(|_| URL_SAFE_NO_PAD.decode(secret.expose()))
+                .map_err(|_| KeyError::NotBase64)?,
+        );
+        if bytes.len() < MIN_KEY_BYTES {
+            return Err(KeyError::TooShort(bytes.len()));
+        }
+        let mut hash = Sha256::new();
+        hash.update(b"wxgate key id\0");
+        hash.update(bytes.as_slice());
+        let mut id = [0; ID_LEN];
+        id.iter_mut()
+            .zip(hash.finalize())
+            .for_each(|(to, from)| *to = from);
+        let mac = Hmac::new_from_slice(&bytes).map_err(|_| KeyError::TooShort(bytes.len()))?;
+        Ok(Self { id, mac })
+    }
+
+    fn mac(&self, purpose: Purpose, signed: &[u8]) -> Hmac<Sha256> {
+        let mut mac = self.mac.clone();
+        mac.update(b"wxgate\0");
+        mac.update(&[purpose.byte()]);
+        mac.update(signed);
+        mac
+    }
+}
+
+impl Keyring {
+    /// The ring of `secrets`, in their order: the first signs.
+    ///
+    /// # Errors
+    /// The number of the secret that cannot be used, counted from 0, and why.
+    pub fn new(secrets: &[Secret]) -> Result<Self, (usize, KeyError)> {
+        let mut keys: Vec<Key> = Vec::with_capacity(secrets.len());
+        for (at, secret) in secrets.iter().enumerate() {
+            let key = Key::parse(secret).map_err(|error| (at, error))?;
+            if keys.iter().any(|other| other.id == key.id) {
+                return Err((at, KeyError::Repeated));
+            }
+            keys.push(key);
+        }
+        let mut keys = keys.into_iter();
+        let signer = keys.next().ok_or((0, KeyError::NoKey))?;
+        Ok(Self {
+            signer,
+            older: keys.collect(),
+        })
+    }
+
+    /// Signs `payload` for `purpose`: a token in base64url without padding.
+    pub fn seal(&self, purpose: Purpose, payload: &[u8]) -> String {
+        let mut token = Vec::with_capacity(HEAD_LEN + payload.len() + TAG_LEN);
+        token.push(VERSION);
+        token.extend_from_slice(&self.signer.id);
+        token.extend_from_slice(payload);
+        let tag = self.signer.mac(purpose, &token).finalize().into_bytes();
+        token.extend_from_slice(&tag);
+        URL_SAFE_NO_PAD.encode(&token)
+    }
+
+    /// Verifies `token` for `purpose`; `room` holds the decoded bytes and lends
+    /// the payload. `None` is the one answer to everything that is not ours.
+    pub fn open<'b>(
+        &self,
+        purpose: Purpose,
+        token: &[u8],
+        room: &'b mut [u8; MAX_TOKEN],
+    ) -> Option<Opened<'b>> {
+        if token.len() > MAX_TOKEN {
+            return None;
+        }
+        let len = URL_SAFE_NO_PAD.decode_slice(token, room).ok()?;
+        let decoded = room.get(..len)?;
+        let (signed, tag) = decoded.split_at_checked(len.checked_sub(TAG_LEN)?)?;
+        let (head, payload) = signed.split_at_checked(HEAD_LEN)?;
+        let (version, id) = head.split_first()?;
+        if *version != VERSION {
+            return None;
+        }
+        let by_older_key = self.signer.id != id;
+        let key = std::iter::once(&self.signer)
+            .chain(&self.older)
+            .find(|key| key.id == id)?;
+        // `verify_slice` compares in constant time.
+        key.mac(purpose, signed).verify_slice(tag).ok()?;
+        Some(Opened {
+            payload,
+            by_older_key,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> Secret {
+        generate_key().unwrap()
+    }
+
+    fn opens(ring: &Keyring, purpose: Purpose, token: &str) -> Option<Vec<u8>> {
+        let mut room = [0; MAX_TOKEN];
+        ring.open(purpose, token.as_bytes(), &mut room)
+            .map(|opened| opened.payload.to_vec())
+    }
+
+    #[test]
+    fn what_was_sealed_opens_for_its_purpose_alone() {
+        let ring = Keyring::new(&[key()]).unwrap();
+        let token = ring.seal(Purpose::Login, b"payload");
+        assert_eq!(opens(&ring, Purpose::Login, &token).unwrap(), b"payload");
+        assert!(opens(&ring, Purpose::Session, &token).is_none());
+    }
+
+    #[test]
+    fn every_changed_character_is_refused() {
+        let ring = Keyring::new(&[key()]).unwrap();
+        let token = ring.seal(Purpose::Session, b"any payload at all");
+        for at in 0..token.len() {
+            for other in *b"Aa0-_=. " {
+                let mut forged = token.clone().into_bytes();
+                if forged[at] == other {
+                    continue;
+                }
+                forged[at] = other;
+                let forged = String::from_utf8(forged).unwrap();
+                assert!(opens(&ring, Purpose::Session, &forged).is_none(), "{at}");
+            }
+        }
+        for wrong in ["", "A", &format!("{token}="), &format!("{token}A"), &"A".repeat(9000)] {
+            assert!(opens(&ring, Purpose::Session, wrong).is_none());
+        }
+    }
+
+    #[test]
+    fn a_second_key_verifies_and_asks_to_be_replaced() {
+        let (old, new) = (key(), key());
+        let before = Keyring::new(std::slice::from_ref(&old)).unwrap();
+        let token = before.seal(Purpose::Session, b"visitor");
+        let after = Keyring::new(&[new.clone(), old]).unwrap();
+        let mut room = [0; MAX_TOKEN];
+        let opened = after.open(Purpose::Session, token.as_bytes(), &mut room).unwrap();
+        assert!(opened.by_older_key);
+        let gone = Keyring::new(&[new]).unwrap();
+        assert!(opens(&gone, Purpose::Session, &token).is_none());
+    }
+
+    #[test]
+    fn keys_that_protect_nothing_are_refused() {
+        let secret = |text: &str| Secret::new(text.to_owned());
+        let error = |secrets: &[Secret]| Keyring::new(secrets).unwrap_err();
+        assert_eq!(error(&[]), (0, KeyError::NoKey));
+        assert_eq!(error(&[secret("not base64!")]), (0, KeyError::NotBase64));
+        assert_eq!(error(&[secret("c2hvcnQ=")]), (0, KeyError::TooShort(5)));
+        let twice = key();
+        assert_eq!(error(&[twice.clone(), twice]), (1, KeyError::Repeated));
+    }
+}

@@ -1,0 +1,254 @@
+//! An official account (公众号) as the gateway knows it.
+//!
+//! Holds always: the callback's origin is one that WeChat would accept for
+//! this kind of account, and the secret can be read by [`super::api`] alone.
+
+use std::fmt;
+
+use serde::Deserialize;
+use url::Url;
+
+use crate::origin::{PublicOrigin, PublicScheme};
+use crate::secret::Secret;
+
+/// WeChat's host for pages that browsers are sent to.
+pub const OPEN_BASE_URL: &str = "https://open.weixin.qq.com";
+/// WeChat's host for calls from servers.
+pub const API_BASE_URL: &str = "https://api.weixin.qq.com";
+/// WeChat's second host for the same calls.
+pub const API_FALLBACK_URL: &str = "https://api2.weixin.qq.com";
+
+/// An appid: `wx` and 16 hexadecimal digits with WeChat, other letters with a
+/// simulator. Public.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct AppId(String);
+
+impl AppId {
+    /// The appid as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for AppId {
+    type Error = String;
+
+    fn try_from(found: String) -> Result<Self, String> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        if (1..=64).contains(&found.len()) && found.bytes().all(allowed) {
+            Ok(Self(found))
+        } else {
+            Err(format!(
+                "found \"{found}\"; expected the account's AppID, such as \"wx1234567890abcdef\""
+            ))
+        }
+    }
+}
+
+/// A base URL of WeChat's (or the simulator's): scheme and authority, no path.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct BaseUrl(String);
+
+impl BaseUrl {
+    /// One of the constants above.
+    pub fn wechat(url: &'static str) -> Self {
+        Self(url.to_owned())
+    }
+
+    /// The URL without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether calls go over TLS.
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+}
+
+impl TryFrom<String> for BaseUrl {
+    type Error = String;
+
+    fn try_from(found: String) -> Result<Self, String> {
+        let expected = || format!("found \"{found}\"; expected a base URL without a path, such as \"{API_BASE_URL}\"");
+        let url = Url::parse(&found).map_err(|_| expected())?;
+        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        let known = matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
+        if !bare || !known || !url.username().is_empty() || url.password().is_some() {
+            return Err(expected());
+        }
+        Ok(Self(url.as_str().trim_end_matches('/').to_owned()))
+    }
+}
+
+/// The file that WeChat fetches from a domain's root to see who owns it: its
+/// name and its content are both made of the same 16 characters.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct VerifyFile(String);
+
+impl VerifyFile {
+    /// `MP_verify_….txt`.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
+    /// The 16 characters that WeChat expects to read.
+    pub fn content(&self) -> &str {
+        Self::core(&self.0).unwrap_or_default()
+    }
+
+    fn core(name: &str) -> Option<&str> {
+        name.strip_prefix("MP_verify_")?.strip_suffix(".txt")
+    }
+}
+
+impl TryFrom<String> for VerifyFile {
+    type Error = String;
+
+    fn try_from(found: String) -> Result<Self, String> {
+        let good = Self::core(&found)
+            .is_some_and(|core| core.len() == 16 && core.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        if good {
+            Ok(Self(found))
+        } else {
+            Err(format!(
+                "found \"{found}\"; expected the name of the file as WeChat's console gives it, such as \"MP_verify_AbCdEfGhIjKlMnOp.txt\""
+            ))
+        }
+    }
+}
+
+/// One account, ready to log visitors in.
+#[derive(Clone)]
+pub struct Account {
+    pub(super) app_id: AppId,
+    pub(super) app_secret: Secret,
+    pub(super) callback_origin: PublicOrigin,
+    pub(super) open_base: BaseUrl,
+    pub(super) api_bases: Vec<BaseUrl>,
+}
+
+/// What an [`Account`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The AppID.
+    pub app_id: AppId,
+    /// The AppSecret.
+    pub app_secret: Secret,
+    /// The 网页授权域名 with its scheme.
+    pub callback_origin: PublicOrigin,
+    /// A test account (测试号), or one of the simulator.
+    pub sandbox: bool,
+    /// Where browsers are sent.
+    pub open_base: BaseUrl,
+    /// Where calls go.
+    pub api_base: BaseUrl,
+    /// Where a call goes when nothing could be sent to `api_base`.
+    pub api_fallback: Option<BaseUrl>,
+}
+
+/// Why WeChat would refuse this callback origin on its own page (10003), where
+/// the gateway learns nothing of it.
+#[derive(Debug, thiserror::Error)]
+#[error("found \"{found}\"; expected https, no port and no IP address, such as \"https://shop.example.com\": WeChat takes {what} from a test account alone (sandbox = true)")]
+pub struct CallbackOriginError {
+    found: String,
+    what: &'static str,
+}
+
+impl Account {
+    /// The account of `parts`.
+    ///
+    /// # Errors
+    /// When WeChat would not take the callback's origin.
+    pub fn new(parts: Parts) -> Result<Self, CallbackOriginError> {
+        let origin = &parts.callback_origin;
+        let refuse = |what| {
+            Err(CallbackOriginError {
+                found: origin.as_str().to_owned(),
+                what,
+            })
+        };
+        if !parts.sandbox {
+            if origin.scheme() != PublicScheme::Https {
+                return refuse("http");
+            }
+            if origin.port().is_some() {
+                return refuse("a port");
+            }
+            if origin.is_address() {
+                return refuse("an IP address");
+            }
+        }
+        Ok(Self {
+            app_id: parts.app_id,
+            app_secret: parts.app_secret,
+            callback_origin: parts.callback_origin,
+            open_base: parts.open_base,
+            api_bases: std::iter::once(parts.api_base).chain(parts.api_fallback).collect(),
+        })
+    }
+
+    /// The AppID.
+    pub fn app_id(&self) -> &AppId {
+        &self.app_id
+    }
+
+    /// The origin that WeChat sends visitors back to.
+    pub fn callback_origin(&self) -> &PublicOrigin {
+        &self.callback_origin
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Account({})", self.app_id.as_str())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::wechat) fn parts(origin: &str, sandbox: bool) -> Parts {
+        Parts {
+            app_id: AppId::try_from("wx1234567890abcdef".to_owned()).unwrap(),
+            app_secret: Secret::new("0123456789abcdef".to_owned()),
+            callback_origin: PublicOrigin::try_from(origin.to_owned()).unwrap(),
+            sandbox,
+            open_base: BaseUrl::wechat(OPEN_BASE_URL),
+            api_base: BaseUrl::wechat(API_BASE_URL),
+            api_fallback: None,
+        }
+    }
+
+    #[test]
+    fn what_wechat_would_answer_with_10003_is_refused_beforehand() {
+        assert!(Account::new(parts("https://shop.example.com", false)).is_ok());
+        for wrong in ["http://shop.example.com", "https://shop.example.com:8443", "https://127.0.0.1"] {
+            assert!(Account::new(parts(wrong, false)).is_err(), "{wrong}");
+            assert!(Account::new(parts(wrong, true)).is_ok(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_verify_file_is_named_after_its_content() {
+        let file = VerifyFile::try_from("MP_verify_AbCdEfGhIjKlMnOp.txt".to_owned()).unwrap();
+        assert_eq!(file.content(), "AbCdEfGhIjKlMnOp");
+        for wrong in ["MP_verify_.txt", "MP_verify_AbCdEfGhIjKlMnO/.txt", "AbCdEfGhIjKlMnOp.txt", "../MP_verify_AbCdEfGhIjKlMnOp.txt"] {
+            assert!(VerifyFile::try_from(wrong.to_owned()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_base_url_has_no_path() {
+        let base = |text: &str| BaseUrl::try_from(text.to_owned());
+        assert_eq!(base("http://127.0.0.1:8080/").unwrap().as_str(), "http://127.0.0.1:8080");
+        for wrong in ["", "api.weixin.qq.com", "https://a/b", "https://a?b", "ftp://a", "https://u:p@a"] {
+            assert!(base(wrong).is_err(), "{wrong}");
+        }
+    }
+}

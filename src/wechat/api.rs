@@ -1,0 +1,381 @@
+//! WeChat's api, server to server: the exchange of a code, and the profile.
+//!
+//! Holds always: answers are read up to 64 KiB, within one time limit, and as
+//! bytes whatever their content type says; the only field that must be there is
+//! the openid; a call is sent to the second host only when nothing was sent to
+//! the first, for a code that may have been seen is spent. No error and no log
+//! line holds a URL, for the secret stands in it.
+//!
+//! Source: WeChat's page "网页授权", steps 2 and 4.
+
+use std::fmt;
+use std::time::Duration;
+
+use percent_encoding::utf8_percent_encode;
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use super::account::{Account, BaseUrl};
+use super::authorize::{COMPONENT, Scope};
+use super::callback::Code;
+use super::errcode::Errcode;
+use super::openid::{OpenId, UnionId};
+use crate::secret::Secret;
+
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// The client that all calls go through.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// Through the system's outgoing proxy, if it has one.
+    outside: reqwest::Client,
+    /// To a simulator on plain http: never through a proxy, which would see
+    /// the secret, or would not find the address.
+    plain: reqwest::Client,
+}
+
+/// How long calls may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// To connect, TLS included.
+    pub connect: Duration,
+    /// In all. WeChat was seen to take up to 20 seconds.
+    pub total: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            total: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What WeChat gave for a code: proof of who the visitor is.
+pub struct Grant {
+    openid: OpenId,
+    unionid: Option<UnionId>,
+    scope: Scope,
+    snapshot: bool,
+    access_token: Secret,
+}
+
+/// A visitor's profile. Every field is what the visitor chose to show.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// The nickname, free of control characters and cut to 64 characters.
+    pub nickname: Option<String>,
+    /// The picture's address, `http` or `https`.
+    pub avatar: Option<String>,
+    /// The id across accounts.
+    pub unionid: Option<UnionId>,
+}
+
+/// Why a call gave nothing.
+#[derive(Clone, Debug, Error)]
+pub enum ApiError {
+    /// Nothing was sent: the code is as good as before.
+    #[error("WeChat's api cannot be reached: {0}")]
+    NotSent(String),
+    /// Sent, but no whole answer came: whether the code is spent is unknown.
+    #[error("WeChat's api gave no answer: {0}")]
+    NoAnswer(String),
+    /// An answer that is not WeChat's: HTML, half a JSON, no openid.
+    #[error("WeChat's api gave an answer that cannot be used: {0}")]
+    Garbled(&'static str),
+    /// WeChat says no.
+    #[error("WeChat answered errcode {} ({}), rid {}: {message}", .code.code, .code.advice(), .code.rid.as_deref().unwrap_or("none"))]
+    Errcode {
+        /// The number and the call's id.
+        code: Errcode,
+        /// WeChat's words, without anything secret.
+        message: String,
+    },
+}
+
+impl Grant {
+    /// Who the visitor is.
+    pub fn openid(&self) -> &OpenId {
+        &self.openid
+    }
+
+    /// The id across accounts, if WeChat gave one.
+    pub fn unionid(&self) -> Option<&UnionId> {
+        self.unionid.as_ref()
+    }
+
+    /// What the visitor granted.
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// A snapshot page's virtual visitor, who is nobody.
+    pub fn is_snapshot(&self) -> bool {
+        self.snapshot
+    }
+}
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Grant({:?}, snapshot: {})", self.scope, self.snapshot)
+    }
+}
+
+impl fmt::Debug for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Profile(…)")
+    }
+}
+
+impl Api {
+    /// A client with `timeouts`. rustls' crypto provider must be installed.
+    ///
+    /// # Errors
+    /// When the system's certificates cannot be loaded.
+    pub fn new(timeouts: Timeouts) -> Result<Self, reqwest::Error> {
+        let builder = || {
+            reqwest::Client::builder()
+                .connect_timeout(timeouts.connect)
+                .timeout(timeouts.total)
+                .redirect(reqwest::redirect::Policy::none())
+                .user_agent(concat!("wxgate/", env!("CARGO_PKG_VERSION")))
+        };
+        Ok(Self {
+            outside: builder().https_only(true).build()?,
+            plain: builder().no_proxy().build()?,
+        })
+    }
+
+    /// Exchanges a code for a grant. The code is spent afterwards, unless the
+    /// error is [`ApiError::NotSent`].
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn exchange(&self, account: &Account, code: &Code) -> Result<Grant, ApiError> {
+        let secret = account.app_secret.expose();
+        let query = Secret::new(format!(
+            "/sns/oauth2/access_token?appid={}&secret={}&code={}&grant_type=authorization_code",
+            account.app_id.as_str(),
+            utf8_percent_encode(secret, COMPONENT),
+            utf8_percent_encode(code.expose(), COMPONENT),
+        ));
+        let answer = self.call(account, &query, &[secret, code.expose()]).await?;
+        let openid = openid_of(&answer)?;
+        let access_token = text(&answer, "access_token").ok_or(ApiError::Garbled("no access_token"))?;
+        Ok(Grant {
+            openid,
+            unionid: unionid_of(&answer),
+            scope: scope_of(&answer),
+            snapshot: flag(&answer, "is_snapshotuser"),
+            access_token: Secret::new(access_token.to_owned()),
+        })
+    }
+
+    /// Fetches the profile of a grant with scope `snsapi_userinfo`.
+    ///
+    /// # Errors
+    /// See [`ApiError`]; an answer about another visitor is none.
+    pub async fn profile(&self, account: &Account, grant: &Grant) -> Result<Profile, ApiError> {
+        let token = grant.access_token.expose();
+        let query = Secret::new(format!(
+            "/sns/userinfo?access_token={}&openid={}&lang=zh_CN",
+            utf8_percent_encode(token, COMPONENT),
+            grant.openid.as_str(),
+        ));
+        let answer = self.call(account, &query, &[token]).await?;
+        if openid_of(&answer)? != grant.openid {
+            return Err(ApiError::Garbled("a profile of another openid"));
+        }
+        Ok(Profile {
+            nickname: text(&answer, "nickname").map(shown_text).filter(|name| !name.is_empty()),
+            avatar: text(&answer, "headimgurl").and_then(picture),
+            unionid: unionid_of(&answer),
+        })
+    }
+
+    async fn call(&self, account: &Account, query: &Secret, hidden: &[&str]) -> Result<Map<String, Value>, ApiError> {
+        let mut nothing_sent = ApiError::NotSent("no host is configured".to_owned());
+        for base in &account.api_bases {
+            match self.call_host(base, query, hidden).await {
+                Err(error @ ApiError::NotSent(_)) => nothing_sent = error,
+                done => return done,
+            }
+        }
+        Err(nothing_sent)
+    }
+
+    async fn call_host(&self, base: &BaseUrl, query: &Secret, hidden: &[&str]) -> Result<Map<String, Value>, ApiError> {
+        let client = if base.is_https() { &self.outside } else { &self.plain };
+        let url = Secret::new(format!("{}{}", base.as_str(), query.expose()));
+        let mut response = client.get(url.expose()).send().await.map_err(transport)?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(transport)? {
+            if body.len() + chunk.len() > MAX_ANSWER {
+                return Err(ApiError::Garbled("more than 64 KiB"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        understand(body, hidden)
+    }
+}
+
+fn transport(error: reqwest::Error) -> ApiError {
+    let not_sent = error.is_connect();
+    let error = error.without_url();
+    let mut reason = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        reason = format!("{reason}: {cause}");
+        source = cause.source();
+    }
+    if not_sent { ApiError::NotSent(reason) } else { ApiError::NoAnswer(reason) }
+}
+
+/// Reads an answer's bytes. Raw control characters, which occur in nicknames
+/// and which no JSON parser takes, become spaces first.
+fn understand(mut body: Vec<u8>, hidden: &[&str]) -> Result<Map<String, Value>, ApiError> {
+    if std::str::from_utf8(&body).is_err() {
+        return Err(ApiError::Garbled("not UTF-8"));
+    }
+    body.iter_mut()
+        .filter(|byte| byte.is_ascii_control())
+        .for_each(|byte| *byte = b' ');
+    let Ok(Value::Object(answer)) = serde_json::from_slice(&body) else {
+        return Err(ApiError::Garbled("not a JSON object"));
+    };
+    match answer.get("errcode").map(number) {
+        None | Some(Some(0)) => Ok(answer),
+        Some(None) => Err(ApiError::Garbled("an errcode that is no number")),
+        Some(Some(code)) => {
+            let message = text(&answer, "errmsg").unwrap_or_default();
+            Err(ApiError::Errcode {
+                code: Errcode { code, rid: rid(message) },
+                message: without(message, hidden),
+            })
+        }
+    }
+}
+
+fn number(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.parse().ok())
+}
+
+fn text<'a>(answer: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+    answer.get(key)?.as_str().filter(|text| !text.is_empty())
+}
+
+fn flag(answer: &Map<String, Value>, key: &str) -> bool {
+    match answer.get(key) {
+        None | Some(Value::Null | Value::Bool(false)) => false,
+        // In doubt the visitor is a snapshot's, and is refused.
+        Some(value) => number(value) != Some(0),
+    }
+}
+
+fn openid_of(answer: &Map<String, Value>) -> Result<OpenId, ApiError> {
+    let found = text(answer, "openid").ok_or(ApiError::Garbled("no openid"))?;
+    OpenId::try_from(found.to_owned()).map_err(|_| ApiError::Garbled("an openid with characters that no openid has"))
+}
+
+fn unionid_of(answer: &Map<String, Value>) -> Option<UnionId> {
+    UnionId::try_from(text(answer, "unionid")?.to_owned()).ok()
+}
+
+fn scope_of(answer: &Map<String, Value>) -> Scope {
+    let granted = text(answer, "scope").unwrap_or_default();
+    if granted.split(',').any(|scope| scope.trim() == Scope::Userinfo.as_str()) {
+        Scope::Userinfo
+    } else {
+        Scope::Base
+    }
+}
+
+/// A nickname without what could reorder or break the text around it.
+fn shown_text(nickname: &str) -> String {
+    let hidden = |c: &char| {
+        c.is_control() || matches!(*c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+    };
+    let shown: String = nickname.chars().filter(|c| !hidden(c)).take(64).collect();
+    shown.trim().to_owned()
+}
+
+fn picture(address: &str) -> Option<String> {
+    let url = url::Url::parse(address).ok()?;
+    let text = url.as_str();
+    (matches!(url.scheme(), "http" | "https") && text.len() <= 256).then(|| text.to_owned())
+}
+
+fn rid(message: &str) -> Option<String> {
+    let (_, rest) = message.rsplit_once("rid:")?;
+    let rid: String = rest
+        .trim_start()
+        .chars()
+        .take_while(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .take(64)
+        .collect();
+    (!rid.is_empty()).then_some(rid)
+}
+
+/// WeChat's words, fit for a log: should the far end repeat what it was sent,
+/// it stops here.
+fn without(message: &str, hidden: &[&str]) -> String {
+    let shown = hidden
+        .iter()
+        .fold(message.to_owned(), |text, secret| text.replace(secret, "…"));
+    shown.chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(body: &str) -> Result<Map<String, Value>, ApiError> {
+        understand(body.as_bytes().to_vec(), &["hunter2"])
+    }
+
+    #[test]
+    fn an_error_keeps_number_and_rid_and_loses_secrets() {
+        let error = answer(r#"{"errcode":40125,"errmsg":"invalid appsecret hunter2, rid: 6543-ab-0"}"#).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("40125") && text.contains("6543-ab-0") && text.contains("app_secret"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_wechats_is_garbled() {
+        for body in ["", "<html></html>", "[]", "{\"openid\":", "{\"errcode\":\"x\"}", "null"] {
+            assert!(matches!(answer(body), Err(ApiError::Garbled(_))), "{body}");
+        }
+        assert!(matches!(understand(vec![b'{', 0xff, b'}'], &[]), Err(ApiError::Garbled(_))));
+        assert!(openid_of(&answer(r#"{"openid":"a\nb"}"#).unwrap()).is_err());
+        assert!(openid_of(&answer("{}").unwrap()).is_err());
+    }
+
+    #[test]
+    fn raw_control_characters_do_not_break_an_answer() {
+        let answer = answer("{\"openid\":\"o1\",\"nickname\":\"a\u{1}b\"}").unwrap();
+        assert_eq!(shown_text(text(&answer, "nickname").unwrap()), "a b");
+    }
+
+    #[test]
+    fn a_snapshot_is_seen_in_any_spelling() {
+        for (body, expected) in [
+            ("{}", false),
+            (r#"{"is_snapshotuser":0}"#, false),
+            (r#"{"is_snapshotuser":1}"#, true),
+            (r#"{"is_snapshotuser":"1"}"#, true),
+            (r#"{"is_snapshotuser":true}"#, true),
+        ] {
+            assert_eq!(flag(&answer(body).unwrap(), "is_snapshotuser"), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_nickname_cannot_turn_the_text_around_it() {
+        assert_eq!(shown_text(" \u{202e}小明\u{7}🐼 "), "小明🐼");
+        assert_eq!(shown_text(&"长".repeat(100)).chars().count(), 64);
+        assert_eq!(picture("javascript:alert(1)"), None);
+        assert_eq!(scope_of(&answer(r#"{"scope":"snsapi_base,snsapi_userinfo"}"#).unwrap()), Scope::Userinfo);
+    }
+}
