@@ -7,6 +7,7 @@
 //! gateway's reaches the app byte for byte (RFC 6265, sections 4.2 and 5.4).
 
 use cookie::{Cookie, SameSite};
+use http::{HeaderMap, header};
 use serde::Deserialize;
 
 /// What is set on every cookie of the gateway.
@@ -139,21 +140,25 @@ impl CookieSettings {
             || name == self.pending.as_bytes()
     }
 
-    /// What the app receives of `lines`, the values of the request's `Cookie`
-    /// headers: everything but the gateway's own, of which only `kept` stays.
-    /// Several lines become one, as RFC 9113 (section 8.2.3) asks before
-    /// cookies go to an HTTP/1 server.
-    pub fn for_app<'h>(&self, lines: impl Iterator<Item = &'h [u8]> + Clone, kept: Option<&str>) -> ForApp {
+    /// Whether the `Set-Cookie` value `line` would write one of the gateway's.
+    pub fn sets_ours(&self, line: &[u8]) -> bool {
+        pieces(line).next().is_some_and(|pair| self.is_ours(split_pair(pair).0))
+    }
+
+    /// What the app receives of the `Cookie` lines in `headers`: everything but
+    /// the gateway's own, of which only `kept` stays. Several lines become one,
+    /// as RFC 9113 (section 8.2.3) asks before cookies go to an HTTP/1 server.
+    pub fn for_app(&self, headers: &HeaderMap, kept: Option<&str>) -> ForApp {
         let hidden = |piece: &[u8]| {
             let (name, _) = split_pair(piece);
             self.is_ours(name) && kept.is_none_or(|kept| kept.as_bytes() != name)
         };
-        let single = lines.clone().nth(1).is_none();
-        if single && !lines.clone().flat_map(pieces).any(hidden) {
+        let single = lines(headers).nth(1).is_none();
+        if single && !lines(headers).flat_map(pieces).any(hidden) {
             return ForApp::Unchanged;
         }
         let mut line = Vec::new();
-        for piece in lines
+        for piece in lines(headers)
             .flat_map(pieces)
             .filter(|piece| !piece.trim_ascii().is_empty() && !hidden(piece))
         {
@@ -170,7 +175,12 @@ impl CookieSettings {
     }
 }
 
-fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
+/// The values of all `Cookie` headers.
+pub fn lines(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(header::COOKIE).iter().map(|value| value.as_bytes())
+}
+
+fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|byte| *byte == b';')
 }
 
@@ -204,7 +214,11 @@ mod tests {
     }
 
     fn for_app(lines: &[&str], kept: Option<&str>) -> ForApp {
-        settings().for_app(lines.iter().map(|line| line.as_bytes()), kept)
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(header::COOKIE, line.parse().unwrap());
+        }
+        settings().for_app(&headers, kept)
     }
 
     fn replaced(line: &str) -> ForApp {

@@ -1,0 +1,331 @@
+//! Back from WeChat: check, exchange once, open a session.
+//!
+//! Holds always: a code is spent only for the browser whose login cookie
+//! carries its state, and at most once for each (login, code), however many
+//! duplicates arrive together; all of them get the same session. A callback
+//! without its login cookie calls nobody and opens nothing. Whatever happens,
+//! the visitor goes on: to the target, to WeChat again at most twice, or to a
+//! page that says why.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::future::Cache;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use crate::login::{self, Login};
+use crate::origin::ReturnTo;
+use crate::reply::{Reply, Trouble};
+use crate::request::Asked;
+use crate::route::{LoginAccount, Routes};
+use crate::session::{Now, Session, Sessions};
+use crate::wechat::callback::{NoAnswer, Verdict};
+use crate::wechat::{Answer, Api, ApiError, Code, Errcode, Meaning, Profile, Scope, State};
+
+/// How many logins in a row may end without the session being kept.
+const MAX_ROUNDS: usize = 3;
+/// How long the result of an exchange answers its duplicates.
+const REPLAY: Duration = Duration::from_secs(60);
+
+/// What a callback leads to.
+#[derive(Debug)]
+pub enum Outcome {
+    /// On to the target, or to WeChat again.
+    Go(Reply, &'static str),
+    /// A page.
+    Show(Shown),
+}
+
+/// A page and where it leads.
+#[derive(Debug)]
+pub struct Shown {
+    /// What happened.
+    pub trouble: Trouble,
+    /// Where the visitor wanted to go.
+    pub to: ReturnTo,
+    /// WeChat's error, if it was one.
+    pub errcode: Option<Errcode>,
+    /// Cookies to set, which end the login.
+    pub cookies: Vec<String>,
+}
+
+/// The exchanges in flight, and those just done.
+#[derive(Debug)]
+pub struct Callbacks {
+    api: Api,
+    sessions: Arc<Sessions>,
+    routes: Arc<Routes>,
+    flights: Cache<Flight, Landing>,
+}
+
+/// One (login, code). The code itself is not kept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Flight {
+    state: State,
+    code: [u8; 32],
+}
+
+/// Where an exchange's result will be.
+type Landing = watch::Receiver<Option<Result<Session, Failure>>>;
+
+/// Why an exchange opened no session.
+#[derive(Clone, Debug)]
+enum Failure {
+    Api(ApiError),
+    Snapshot,
+    GrantedLess,
+    Internal,
+}
+
+impl Callbacks {
+    /// Callbacks for `routes`, which open `sessions`.
+    pub fn new(api: Api, sessions: Arc<Sessions>, routes: Arc<Routes>) -> Self {
+        Self {
+            api,
+            sessions,
+            routes,
+            flights: Cache::builder()
+                .max_capacity(100_000)
+                .eviction_policy(moka::policy::EvictionPolicy::lru())
+                .time_to_live(REPLAY)
+                .build(),
+        }
+    }
+
+    /// Answers a request to [`login::CALLBACK_PATH`].
+    pub async fn answer(&self, asked: &Asked<'_>, now: Now) -> Outcome {
+        let answer = match Answer::parse(asked.query.unwrap_or_default()) {
+            Ok(answer) => answer,
+            Err(NoAnswer::NoState) => return self.without_login(asked, None, now),
+            Err(NoAnswer::Ambiguous) => return show(Trouble::BadRequest, ReturnTo::root()),
+        };
+        let mut logins = login::carried(&self.sessions, asked.cookie_lines(), &asked.host, now);
+        let Some(at) = logins.iter().position(|login| login.state.same(answer.state().as_str())) else {
+            return self.without_login(asked, Some(answer.state()), now);
+        };
+        let login = logins.swap_remove(at);
+        let Some(account) = self.account(&login) else {
+            return self.without_login(asked, Some(answer.state()), now);
+        };
+        if self.has_session(asked, &login, &account, now) {
+            return self.go_on(login, "already_logged_in", now);
+        }
+        match answer.for_login(&login.state) {
+            Some(Verdict::Agreed(_)) if login.rounds_before(&logins) >= MAX_ROUNDS => {
+                warn!(
+                    host = %login.host,
+                    "a browser logs in again and again: the session cookie does not come back; look at public_scheme, \
+                     at cookie_domain, and at whether a proxy in front changes cookies"
+                );
+                self.end(login, Trouble::SessionNotKept, None)
+            }
+            Some(Verdict::Agreed(code)) => self.exchange(asked, login, account, code, now).await,
+            Some(Verdict::Refused) => self.end(login, Trouble::Refused, None),
+            None => self.without_login(asked, Some(answer.state()), now),
+        }
+    }
+
+    /// The account that `login` began with, if it is still served there.
+    fn account(&self, login: &Login) -> Option<Arc<LoginAccount>> {
+        self.routes
+            .accounts(&login.host)
+            .into_iter()
+            .find(|account| account.wechat.app_id().as_str() == login.app_id)
+            .cloned()
+    }
+
+    fn has_session(&self, asked: &Asked<'_>, login: &Login, account: &LoginAccount, now: Now) -> bool {
+        self.sessions
+            .read(asked.cookie_lines(), &login.host, account, now)
+            .is_ok_and(|carried| carried.session.scope() >= login.scope)
+    }
+
+    /// No login of this browser's: it took too long, cookies are off, or the
+    /// link is somebody else's. Nothing is spent. Whoever has a session goes
+    /// home; the rest begin anew once, from an address without the code.
+    fn without_login(&self, asked: &Asked<'_>, state: Option<&State>, now: Now) -> Outcome {
+        let logged_in = self
+            .routes
+            .accounts(&asked.host)
+            .into_iter()
+            .any(|account| self.sessions.read(asked.cookie_lines(), &asked.host, account, now).is_ok());
+        if logged_in {
+            return Outcome::Go(Reply::redirect("/"), "already_logged_in");
+        }
+        match state {
+            Some(state) if state.attempt() == 0 => {
+                Outcome::Go(Reply::redirect("/.wxgate/login?to=%2F&again=1"), "login_cookie_missing")
+            }
+            _ => show(Trouble::CookieMissing, ReturnTo::root()),
+        }
+    }
+
+    fn go_on(&self, login: Login, reason: &'static str, now: Now) -> Outcome {
+        let origin = self.routes.origin(&login.host);
+        let reply = Reply::redirect(&login.to.on(&origin));
+        let reply = match login.finished {
+            Some(_) => reply,
+            None => reply.with_cookie(&login.finish(&self.sessions, now)),
+        };
+        Outcome::Go(reply, reason)
+    }
+
+    fn end(&self, login: Login, trouble: Trouble, errcode: Option<Errcode>) -> Outcome {
+        Outcome::Show(Shown {
+            trouble,
+            cookies: vec![login.forget(&self.sessions)],
+            to: login.to,
+            errcode,
+        })
+    }
+
+    async fn exchange(&self, asked: &Asked<'_>, login: Login, account: Arc<LoginAccount>, code: &Code, now: Now) -> Outcome {
+        match self.exchange_once(&login, &account, code, now).await {
+            Ok(session) => {
+                let cookie = self.sessions.write(&session, &account, now);
+                info!(host = %login.host, account = account.name.as_str(), "a visitor logged in");
+                match self.go_on(login, "logged_in", now) {
+                    Outcome::Go(reply, reason) => Outcome::Go(reply.with_cookie(&cookie), reason),
+                    shown @ Outcome::Show(_) => shown,
+                }
+            }
+            Err(failure) => self.after_failure(asked, login, &account, failure, now),
+        }
+    }
+
+    /// One call for each (login, code). The call runs in a task of its own, so
+    /// that a visitor who leaves does not take the others' answer along.
+    async fn exchange_once(&self, login: &Login, account: &Arc<LoginAccount>, code: &Code, now: Now) -> Result<Session, Failure> {
+        let flight = Flight {
+            state: login.state.clone(),
+            code: code.digest(),
+        };
+        let start = async {
+            let (landed, landing) = watch::channel(None);
+            let work = Work {
+                api: self.api.clone(),
+                sessions: Arc::clone(&self.sessions),
+                account: Arc::clone(account),
+                host: login.host.clone(),
+                scope: login.scope,
+                code: code.clone(),
+                now,
+            };
+            tokio::spawn(async move {
+                let result = work.run().await;
+                landed.send_replace(Some(result));
+            });
+            landing
+        };
+        let mut landing = self.flights.get_with(flight, start).await;
+        let landed = landing.wait_for(Option::is_some).await;
+        landed.ok().and_then(|result| result.clone()).unwrap_or(Err(Failure::Internal))
+    }
+
+    fn after_failure(&self, asked: &Asked<'_>, login: Login, account: &Arc<LoginAccount>, failure: Failure, now: Now) -> Outcome {
+        let error = match failure {
+            Failure::Snapshot => return self.end(login, Trouble::Snapshot, None),
+            Failure::GrantedLess => return self.end(login, Trouble::GrantedLess, None),
+            Failure::Internal => return self.end(login, Trouble::Internal, None),
+            Failure::Api(error) => error,
+        };
+        let (code, trouble) = match error {
+            ApiError::NotSent(_) => return self.end(login, Trouble::Unreachable, None),
+            ApiError::NoAnswer(_) | ApiError::Garbled(_) => (None, Trouble::NoAnswer),
+            ApiError::Errcode { code, .. } => {
+                let trouble = consequence(code.meaning());
+                (Some(code), trouble)
+            }
+        };
+        let again = matches!(trouble, Trouble::NoAnswer | Trouble::CodeNotTaken);
+        if again && login.state.attempt() < login::MAX_ATTEMPT {
+            return self.start_again(asked, login, account, now);
+        }
+        self.end(login, trouble, code)
+    }
+
+    fn start_again(&self, asked: &Asked<'_>, login: Login, account: &Arc<LoginAccount>, now: Now) -> Outcome {
+        let forget = login.forget(&self.sessions);
+        let start = login::Start {
+            host: &login.host,
+            account,
+            scope: login.scope,
+            attempt: login.state.attempt() + 1,
+            to: login.to,
+        };
+        match login::start(&self.sessions, asked.cookie_lines(), start, now) {
+            Ok(reply) => Outcome::Go(reply.with_cookie(&forget), "started_again"),
+            Err(_) => show(Trouble::Internal, ReturnTo::root()),
+        }
+    }
+}
+
+fn show(trouble: Trouble, to: ReturnTo) -> Outcome {
+    Outcome::Show(Shown {
+        trouble,
+        to,
+        errcode: None,
+        cookies: Vec::new(),
+    })
+}
+
+/// What an error of WeChat's leads to.
+fn consequence(meaning: Meaning) -> Trouble {
+    match meaning {
+        Meaning::Busy => Trouble::NoAnswer,
+        Meaning::CodeSpent => Trouble::CodeNotTaken,
+        Meaning::Refused => Trouble::Refused,
+        Meaning::Quota => Trouble::Quota,
+        Meaning::Barred => Trouble::Barred,
+        Meaning::Operator | Meaning::NotGranted | Meaning::TokenDead | Meaning::RefreshDead | Meaning::Unknown => Trouble::AccountBroken,
+    }
+}
+
+/// One exchange, with all it needs.
+struct Work {
+    api: Api,
+    sessions: Arc<Sessions>,
+    account: Arc<LoginAccount>,
+    host: crate::origin::Host,
+    scope: Scope,
+    code: Code,
+    now: Now,
+}
+
+impl Work {
+    async fn run(self) -> Result<Session, Failure> {
+        let account = &self.account.wechat;
+        let grant = self.api.exchange(account, &self.code).await.map_err(|error| self.failed("exchange", error))?;
+        if grant.is_snapshot() {
+            return Err(Failure::Snapshot);
+        }
+        if grant.scope() < self.scope {
+            warn!(account = self.account.name.as_str(), asked = self.scope.as_str(), "WeChat granted less than was asked for");
+            return Err(Failure::GrantedLess);
+        }
+        let profile = match self.scope {
+            Scope::Base => Profile::default(),
+            // The visitor is known; without a profile the app knows less of them.
+            Scope::Userinfo => self.api.profile(account, &grant).await.unwrap_or_else(|error| {
+                self.failed("profile", error);
+                Profile::default()
+            }),
+        };
+        self.sessions
+            .open(&self.host, &self.account, &grant, profile, self.now)
+            .map_err(|_| Failure::Internal)
+    }
+
+    /// Logged once, here: the rest of the way only decides what is shown.
+    fn failed(&self, call: &'static str, api_error: ApiError) -> Failure {
+        let account = self.account.name.as_str();
+        let operators = matches!(&api_error, ApiError::Errcode { code, .. } if consequence(code.meaning()) == Trouble::AccountBroken);
+        if operators {
+            error!(account, call, "{api_error}");
+        } else {
+            warn!(account, call, "{api_error}");
+        }
+        Failure::Api(api_error)
+    }
+}

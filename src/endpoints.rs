@@ -1,0 +1,180 @@
+//! The gateway's own paths below `/.wxgate/`, but for the callback: `login`,
+//! `logout`, `me`, `openid`.
+//!
+//! Holds always: nothing below `/.wxgate/` ever reaches an app; nothing here
+//! tells a visitor more than who they are themselves; `login` leads to places
+//! on this host alone; only a page of this host can log its visitor out.
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use crate::login;
+use crate::origin::ReturnTo;
+use crate::reply::{Reply, Trouble};
+use crate::request::{Asked, Kind};
+use crate::route::{LoginAccount, Routes};
+use crate::session::{Now, Session, Sessions};
+
+/// The prefix of the gateway's own paths.
+const PREFIX: &str = "/.wxgate";
+
+/// One of the gateway's own paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Back from WeChat.
+    Callback,
+    /// Log in, then go to `to`.
+    Login,
+    /// Log out.
+    Logout,
+    /// Who am I.
+    Me,
+    /// Who am I, as pages written after WeChat's examples ask.
+    OpenId,
+    /// Nothing is there, and no app is asked.
+    Unknown,
+}
+
+impl Endpoint {
+    /// The endpoint at `path`; `None` when the path is not the gateway's.
+    pub fn at(path: &str) -> Option<Self> {
+        let name = path.strip_prefix(PREFIX)?;
+        Some(match name {
+            "/callback" => Self::Callback,
+            "/login" => Self::Login,
+            "/logout" => Self::Logout,
+            "/me" => Self::Me,
+            "/openid" => Self::OpenId,
+            "" => Self::Unknown,
+            name if name.starts_with('/') => Self::Unknown,
+            _ => return None,
+        })
+    }
+
+    /// Whether it takes `method`. `logout` has a page for those who open it.
+    pub fn takes(self, method: &Method) -> bool {
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        match self {
+            Self::Callback | Self::Login | Self::Me | Self::Unknown => reads,
+            Self::OpenId | Self::Logout => reads || *method == Method::POST,
+        }
+    }
+
+    /// What it takes, for `Allow`.
+    pub fn allow(self) -> &'static str {
+        match self {
+            Self::Callback | Self::Login | Self::Me | Self::Unknown => "GET, HEAD",
+            Self::OpenId => "GET, HEAD, POST",
+            Self::Logout => "POST",
+        }
+    }
+}
+
+/// `login` for the way back to `to`.
+pub fn login_path(to: &ReturnTo) -> String {
+    let to: String = form_urlencoded::byte_serialize(to.as_str().as_bytes()).collect();
+    format!("{PREFIX}/login?to={to}")
+}
+
+/// What `login?to=` asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct LoginQuery {
+    /// Where to go afterwards.
+    pub to: ReturnTo,
+    /// Which try this is: a callback whose cookie was missing counts as one.
+    pub attempt: u8,
+}
+
+impl LoginQuery {
+    /// Reads the query of a request to `login`; `None` when `to` leads
+    /// elsewhere or stands twice.
+    pub fn read(asked: &Asked<'_>, routes: &Routes) -> Option<Self> {
+        let origin = routes.origin(&asked.host);
+        let pairs = || form_urlencoded::parse(asked.query.unwrap_or_default().as_bytes());
+        let mut targets = pairs().filter(|(name, _)| name == "to").map(|(_, value)| value);
+        let to = match (targets.next(), targets.next()) {
+            (None, _) => ReturnTo::root(),
+            (Some(to), None) => ReturnTo::of_parameter(&origin, &to)?,
+            (Some(_), Some(_)) => return None,
+        };
+        let attempt = u8::from(pairs().any(|(name, _)| name == "again"));
+        Some(Self { to, attempt })
+    }
+}
+
+/// The first session that a request carries with any of its host's accounts.
+pub fn any_session(asked: &Asked<'_>, routes: &Routes, sessions: &Sessions, now: Now) -> Option<(Arc<LoginAccount>, Session)> {
+    routes.accounts(&asked.host).into_iter().find_map(|account| {
+        let carried = sessions.read(asked.cookie_lines(), &asked.host, account, now).ok()?;
+        Some((Arc::clone(account), carried.session))
+    })
+}
+
+/// `openid`: what a page that does WeChat's login itself expects.
+pub fn openid(session: &Session) -> Reply {
+    Reply::json(StatusCode::OK, &json!({"code": 0, "data": {"openid": session.openid().as_str()}}))
+}
+
+/// `me`: all that the app is told.
+pub fn me(account: &LoginAccount, session: &Session, sessions: &Sessions) -> Reply {
+    let data: Value = json!({
+        "openid": session.openid().as_str(),
+        "unionid": session.unionid().map(|id| id.as_str()),
+        "nickname": session.nickname(),
+        "avatar": session.avatar(),
+        "account": account.name.as_str(),
+        "app_id": session.app_id(),
+        "scope": session.scope().as_str(),
+        "opened": session.opened(),
+        "ends": sessions.ends(session),
+    });
+    Reply::json(StatusCode::OK, &json!({"code": 0, "data": data}))
+}
+
+/// `logout`: ends every session and every login of this browser at this host.
+/// Answers with the trouble to show where a page is to be shown.
+pub fn logout(asked: &Asked<'_>, routes: &Routes, sessions: &Sessions) -> (Result<Reply, Trouble>, Vec<String>) {
+    if asked.method() != Method::POST {
+        return (Err(Trouble::ConfirmLogout), Vec::new());
+    }
+    if !asked.is_same_origin(routes.origin(&asked.host).as_str()) {
+        return (Err(Trouble::BadRequest), Vec::new());
+    }
+    let mut gone: Vec<String> = routes
+        .accounts(&asked.host)
+        .into_iter()
+        .map(|account| sessions.forget(account))
+        .collect();
+    gone.extend(login::forget_all(sessions, asked.cookie_lines()));
+    let answer = match asked.kind() {
+        Kind::Form => Err(Trouble::LoggedOut),
+        Kind::Navigation | Kind::Other => Ok(Reply::json(StatusCode::OK, &json!({"code": 0}))),
+    };
+    (answer, gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_below_the_prefix_is_the_gateways() {
+        assert_eq!(Endpoint::at("/.wxgate/callback"), Some(Endpoint::Callback));
+        for path in ["/.wxgate", "/.wxgate/", "/.wxgate/callback/", "/.wxgate/../x", "/.wxgate//me", "/.wxgate/ME"] {
+            assert_eq!(Endpoint::at(path), Some(Endpoint::Unknown), "{path}");
+        }
+        for path in ["/.wxgatex", "/x/.wxgate/me", "/", "/%2ewxgate/me", "//.wxgate/me"] {
+            assert_eq!(Endpoint::at(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_login_path_says_where_to_go() {
+        let origin = crate::origin::PublicOrigin::try_from("https://a.example".to_owned()).unwrap();
+        let to = ReturnTo::of_request(&origin, "/x?a=1&b=%20").unwrap();
+        assert_eq!(login_path(&to), "/.wxgate/login?to=%2Fx%3Fa%3D1%26b%3D%2520");
+    }
+}

@@ -1,0 +1,615 @@
+//! The request's way: one Pingora phase, one step.
+//!
+//! Holds always: a request is forwarded only with a [`Permit`], and
+//! [`Gateway::decide`] is the only place that makes one. Identity is written in
+//! `upstream_request_filter` alone: earlier, a client could have Pingora delete
+//! it by naming it in `Connection`. Every path ends in one line of the access
+//! log.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session as Downstream};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+use serde_json::json;
+use tracing::warn;
+
+use crate::access_log::{self, RequestId, Way};
+use crate::callback::{Callbacks, Outcome, Shown};
+use crate::cookies::ForApp;
+use crate::endpoints::{self, Endpoint, LoginQuery};
+use crate::identity::{self, AllowedUnderscores};
+use crate::login;
+use crate::origin::{PublicScheme, ReturnTo};
+use crate::reply::{Onward, Page, Reply, Trouble};
+use crate::request::{Asked, Kind, Unreadable};
+use crate::route::{Auth, Decided, LoginAccount, OutsideWeChat, Route, Routes, SessionCookie};
+use crate::session::{Carried, NoSession, Now, Session, Sessions};
+use crate::upstream::{self, Client, Resolver, TrustedProxies};
+use crate::wechat::account::VerifyFile;
+
+/// How long a connection may be idle between two requests.
+const KEEPALIVE_SECONDS: u64 = 60;
+/// How long a client may pause while sending, and while receiving.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the rest of a refused request is read, so that its answer arrives.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// The gateway: everything a request may need on its way.
+#[derive(Debug)]
+pub struct Gateway {
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) callbacks: Callbacks,
+    pub(crate) resolver: Resolver,
+    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) scheme: PublicScheme,
+    pub(crate) allowed_underscores: AllowedUnderscores,
+    /// Requests on their way, for those who wait for the last one.
+    pub(crate) in_flight: Arc<AtomicUsize>,
+}
+
+/// The evidence that a request may go to its app.
+#[derive(Debug)]
+enum Permit {
+    /// The route asks for no session.
+    Public(Arc<Route>),
+    /// The route welcomes a session, and there is none.
+    Anonymous(Arc<Route>),
+    /// WeChat vouched for the visitor.
+    Vouched(Arc<Route>, Arc<LoginAccount>, Box<Carried>),
+}
+
+impl Permit {
+    fn route(&self) -> &Arc<Route> {
+        match self {
+            Self::Public(route) | Self::Anonymous(route) | Self::Vouched(route, _, _) => route,
+        }
+    }
+
+    fn session(&self) -> Option<&Session> {
+        match self {
+            Self::Vouched(_, _, carried) => Some(&carried.session),
+            Self::Public(_) | Self::Anonymous(_) => None,
+        }
+    }
+}
+
+/// What is to be done with a request.
+enum Decision<'a> {
+    Own(Endpoint),
+    VerifyFile(&'a VerifyFile),
+    Forward(Permit),
+    Login(&'a Arc<Route>, &'a Arc<LoginAccount>, NoSession),
+    Refuse(Trouble, &'static str),
+    MethodNotAllowed(&'a Arc<Route>),
+    LoginRequired(NoSession),
+}
+
+/// One request's context.
+#[derive(Debug)]
+pub struct Visit {
+    permit: Option<Permit>,
+    log: access_log::Entry,
+    request_id: RequestId,
+    client: Client,
+    now: Now,
+    /// Which of the app's addresses is tried.
+    attempt: usize,
+    more_addresses: bool,
+    /// What went wrong before Pingora noticed, for the visitor's page.
+    trouble: Option<Trouble>,
+    _in_flight: InFlight,
+}
+
+/// Counts a request for as long as it is on its way.
+#[derive(Debug)]
+struct InFlight(Arc<AtomicUsize>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn seconds_since_1970() -> Now {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+impl Gateway {
+    /// The one decision about a request.
+    fn decide(&self, asked: &Asked<'_>, now: Now) -> Decision<'_> {
+        if let Some(endpoint) = Endpoint::at(asked.path) {
+            return Decision::Own(endpoint);
+        }
+        if let Some(file) = self.routes.verify_file(asked.path) {
+            return Decision::VerifyFile(file);
+        }
+        let route = match self.routes.decide(&asked.host, asked.path) {
+            Decided::Route(route) => route,
+            Decided::Ambiguous => return Decision::Refuse(Trouble::BadRequest, "ambiguous_path"),
+            Decided::None => return Decision::Refuse(Trouble::NotFound, "no_route"),
+        };
+        if !route.takes(asked.method()) {
+            return Decision::MethodNotAllowed(route);
+        }
+        let Some(account) = &route.account else {
+            return match route.auth {
+                Auth::None => Decision::Forward(Permit::Public(Arc::clone(route))),
+                // `config` makes no such route; should one exist, nobody passes.
+                Auth::Required | Auth::Optional => Decision::Refuse(Trouble::Internal, "route_without_account"),
+            };
+        };
+        let session = match route.auth {
+            Auth::None => Err(NoSession::Absent),
+            Auth::Required | Auth::Optional => self.sessions.read(asked.cookie_lines(), &asked.host, account, now),
+        };
+        match (route.auth, session, asked.kind()) {
+            (Auth::None, _, _) => Decision::Forward(Permit::Public(Arc::clone(route))),
+            (Auth::Optional, Err(_), _) => Decision::Forward(Permit::Anonymous(Arc::clone(route))),
+            (auth, Ok(carried), _) if auth == Auth::Optional || carried.session.scope() >= route.scope => {
+                Decision::Forward(Permit::Vouched(Arc::clone(route), Arc::clone(account), Box::new(carried)))
+            }
+            (_, session, Kind::Navigation) => {
+                let why = session.err().unwrap_or(NoSession::Absent);
+                if asked.inside_wechat() || route.outside_wechat == OutsideWeChat::Redirect {
+                    Decision::Login(route, account, why)
+                } else {
+                    Decision::Refuse(Trouble::OutsideWeChat, why.reason())
+                }
+            }
+            (_, _, Kind::Form) => Decision::Refuse(Trouble::SessionEnded, "form_without_session"),
+            (_, session, Kind::Other) => Decision::LoginRequired(session.err().unwrap_or(NoSession::Absent)),
+        }
+    }
+
+    /// Carries out a decision: `None` forwards.
+    async fn carry_out(&self, decision: Decision<'_>, asked: &Asked<'_>, visit: &mut Visit) -> Option<Reply> {
+        match decision {
+            Decision::Forward(permit) => {
+                let (way, reason) = match &permit {
+                    Permit::Public(_) => (Way::Public, "auth_none"),
+                    Permit::Anonymous(_) => (Way::Anonymous, "no_session"),
+                    Permit::Vouched(..) => (Way::Vouched, "session"),
+                };
+                visit.log.decided(way, reason);
+                visit.permit = Some(permit);
+                None
+            }
+            Decision::Own(endpoint) if !endpoint.takes(asked.method()) => {
+                visit.log.decided(Way::Refused, "method");
+                let reply = self.page(Trouble::MethodNotAllowed, asked, &ReturnTo::root(), visit);
+                Some(reply.with_header(header::ALLOW, endpoint.allow()))
+            }
+            Decision::Own(Endpoint::Callback) => Some(self.callback(asked, visit).await),
+            Decision::Own(endpoint) => Some(self.endpoint(endpoint, asked, visit)),
+            Decision::VerifyFile(file) => {
+                visit.log.decided(Way::VerifyFile, "verify_file");
+                Some(Reply::text(file.content()))
+            }
+            Decision::Login(route, account, why) => {
+                let to = self.way_back(asked);
+                Some(self.login(route, account, to, 0, asked, visit, why.reason()))
+            }
+            Decision::Refuse(trouble, reason) => {
+                visit.log.decided(Way::Refused, reason);
+                Some(self.page(trouble, asked, &self.way_back(asked), visit))
+            }
+            Decision::MethodNotAllowed(route) => {
+                visit.log.decided(Way::Refused, "method");
+                let allow: Vec<&str> = route.methods.iter().map(Method::as_str).collect();
+                let reply = self.page(Trouble::MethodNotAllowed, asked, &ReturnTo::root(), visit);
+                Some(reply.with_header(header::ALLOW, &allow.join(", ")))
+            }
+            Decision::LoginRequired(why) => {
+                visit.log.decided(Way::Refused, why.reason());
+                Some(self.login_required(asked))
+            }
+        }
+    }
+
+    /// The request's own target, or as much of it as a cookie can hold.
+    fn way_back(&self, asked: &Asked<'_>) -> ReturnTo {
+        let origin = self.routes.origin(&asked.host);
+        ReturnTo::of_request(&origin, asked.target)
+            .or_else(|| ReturnTo::of_request(&origin, asked.path))
+            .unwrap_or_else(ReturnTo::root)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one login, which no other place needs together")]
+    fn login(&self, route: &Route, account: &LoginAccount, to: ReturnTo, attempt: u8, asked: &Asked<'_>, visit: &mut Visit, reason: &'static str) -> Reply {
+        let start = login::Start {
+            host: &asked.host,
+            account,
+            scope: route.scope,
+            to,
+            attempt,
+        };
+        match login::start(&self.sessions, asked.cookie_lines(), start, visit.now) {
+            Ok(reply) => {
+                visit.log.decided(Way::Login, reason);
+                reply
+            }
+            Err(error) => {
+                warn!("the system gives no random bytes: {error}");
+                visit.log.decided(Way::Refused, "no_randomness");
+                self.page(Trouble::Internal, asked, &ReturnTo::root(), visit)
+            }
+        }
+    }
+
+    async fn callback(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
+        match self.callbacks.answer(asked, visit.now).await {
+            Outcome::Go(reply, reason) => {
+                visit.log.decided(Way::Callback, reason);
+                reply
+            }
+            Outcome::Show(Shown { trouble, to, errcode, cookies }) => {
+                visit.log.decided(Way::Callback, trouble.reason());
+                let page = Page {
+                    trouble,
+                    onward: Onward::Link(&endpoints::login_path(&to)),
+                    address: None,
+                    errcode: errcode.as_ref(),
+                    request_id: visit.request_id.as_str(),
+                };
+                cookies.iter().fold(page.reply(), |reply, cookie| reply.with_cookie(cookie))
+            }
+        }
+    }
+
+    fn endpoint(&self, endpoint: Endpoint, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
+        visit.log.decided(Way::Endpoint, "endpoint");
+        match endpoint {
+            Endpoint::Login => self.login_endpoint(asked, visit),
+            Endpoint::Logout => self.logout(asked, visit),
+            Endpoint::Me | Endpoint::OpenId => match endpoints::any_session(asked, &self.routes, &self.sessions, visit.now) {
+                None => self.login_required(asked),
+                Some((_, session)) if endpoint == Endpoint::OpenId => endpoints::openid(&session),
+                Some((account, session)) => endpoints::me(&account, &session, &self.sessions),
+            },
+            Endpoint::Callback | Endpoint::Unknown => self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit),
+        }
+    }
+
+    /// `login?to=`: the way that the target's own route prescribes.
+    fn login_endpoint(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
+        let Some(query) = LoginQuery::read(asked, &self.routes) else {
+            visit.log.decided(Way::Refused, "bad_return_to");
+            return self.page(Trouble::BadRequest, asked, &ReturnTo::root(), visit);
+        };
+        let target = query.to.on(&self.routes.origin(&asked.host));
+        let path = query.to.as_str().split('?').next().unwrap_or("/");
+        let Decided::Route(route) = self.routes.decide(&asked.host, path) else {
+            visit.log.decided(Way::Refused, "no_route");
+            return self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit);
+        };
+        let Some(account) = &route.account else {
+            return Reply::redirect(&target);
+        };
+        match self.sessions.read(asked.cookie_lines(), &asked.host, account, visit.now) {
+            Ok(carried) if carried.session.scope() >= route.scope => Reply::redirect(&target),
+            _ if asked.inside_wechat() || route.outside_wechat == OutsideWeChat::Redirect => {
+                self.login(route, account, query.to, query.attempt, asked, visit, "login_endpoint")
+            }
+            _ => {
+                visit.log.decided(Way::Refused, Trouble::OutsideWeChat.reason());
+                self.page(Trouble::OutsideWeChat, asked, &query.to, visit)
+            }
+        }
+    }
+
+    fn logout(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
+        let (answer, cookies) = endpoints::logout(asked, &self.routes, &self.sessions);
+        let reply = match answer {
+            Ok(reply) => reply,
+            Err(trouble) => {
+                visit.log.decided(Way::Endpoint, trouble.reason());
+                self.page(trouble, asked, &ReturnTo::root(), visit)
+            }
+        };
+        cookies.iter().fold(reply, |reply, cookie| reply.with_cookie(cookie))
+    }
+
+    /// 401 with the address to log in at: it leads back to the page that asked.
+    fn login_required(&self, asked: &Asked<'_>) -> Reply {
+        let origin = self.routes.origin(&asked.host);
+        let page = asked
+            .page_of(origin.as_str())
+            .and_then(|page| ReturnTo::of_parameter(&origin, page))
+            .unwrap_or_else(ReturnTo::root);
+        Reply::login_required(&format!("{}{}", origin.as_str(), endpoints::login_path(&page)))
+    }
+
+    /// A trouble as this request can be told of it: a page to people, JSON to
+    /// programs. `to` is where the visitor wanted to go.
+    fn page(&self, trouble: Trouble, asked: &Asked<'_>, to: &ReturnTo, visit: &Visit) -> Reply {
+        let address = to.on(&self.routes.origin(&asked.host));
+        let login = endpoints::login_path(to);
+        let onward = match trouble {
+            Trouble::ConfirmLogout => Onward::Post("/.wxgate/logout"),
+            Trouble::SessionEnded => Onward::Link(&login),
+            Trouble::OutsideWeChat | Trouble::AppDown | Trouble::AppSlow => Onward::Link(to.as_str()),
+            _ => Onward::Link("/"),
+        };
+        let page = Page {
+            trouble,
+            onward,
+            address: (trouble == Trouble::OutsideWeChat).then_some(address.as_str()),
+            errcode: None,
+            request_id: visit.request_id.as_str(),
+        };
+        let reply = page.reply();
+        match asked.kind() {
+            Kind::Navigation | Kind::Form => reply,
+            Kind::Other => plain(trouble, reply.status(), visit),
+        }
+    }
+}
+
+/// A trouble for programs.
+fn plain(trouble: Trouble, status: StatusCode, visit: &Visit) -> Reply {
+    let body = json!({"code": status.as_u16(), "message": trouble.reason(), "request_id": visit.request_id.as_str()});
+    Reply::json(status, &body)
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Visit;
+
+    fn new_ctx(&self) -> Visit {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        Visit {
+            permit: None,
+            log: access_log::Entry::start(),
+            request_id: RequestId::next(),
+            client: Client::unknown(IpAddr::V4(Ipv4Addr::UNSPECIFIED), self.scheme),
+            now: seconds_since_1970(),
+            attempt: 0,
+            more_addresses: false,
+            trouble: None,
+            _in_flight: InFlight(Arc::clone(&self.in_flight)),
+        }
+    }
+
+    /// Pingora's limits, which are none, become ours.
+    async fn early_request_filter(&self, downstream: &mut Downstream, _visit: &mut Visit) -> Result<()> {
+        // Only where Pingora keeps the connection anyway: it has marked those
+        // of unclear framing to be closed.
+        if downstream.get_keepalive().is_some() {
+            downstream.set_keepalive(Some(KEEPALIVE_SECONDS));
+        }
+        downstream.set_read_timeout(Some(CLIENT_TIMEOUT));
+        downstream.set_write_timeout(Some(CLIENT_TIMEOUT));
+        Ok(())
+    }
+
+    async fn request_filter(&self, downstream: &mut Downstream, visit: &mut Visit) -> Result<bool> {
+        let peer = downstream.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
+        let header = downstream.req_header();
+        if let Some(peer) = peer {
+            visit.client = self.trusted_proxies.client(peer, &header.headers, self.scheme);
+        }
+        if visit.client.through_proxy
+            && let Some(id) = header.headers.get("x-request-id").and_then(|id| RequestId::from_proxy(id.to_str().ok()?))
+        {
+            visit.request_id = id;
+        }
+        let reply = match Asked::read(header) {
+            Ok(asked) => {
+                let decision = self.decide(&asked, visit.now);
+                self.carry_out(decision, &asked, visit).await
+            }
+            Err(unreadable) => {
+                visit.log.decided(Way::Refused, unreadable.reason());
+                Some(refuse_unread(unreadable, visit))
+            }
+        };
+        let Some(reply) = reply else {
+            return Ok(false);
+        };
+        if !matches!(downstream.req_header().method, Method::GET | Method::HEAD) {
+            // Closing at once could take the answer along.
+            downstream.set_close_on_response_before_downstream_finish(false);
+            downstream.set_total_drain_timeout(Some(DRAIN));
+        }
+        if visit.log.reason.starts_with("bad_") {
+            downstream.set_keepalive(None);
+        }
+        reply.send(downstream).await?;
+        Ok(true)
+    }
+
+    async fn upstream_peer(&self, _downstream: &mut Downstream, visit: &mut Visit) -> Result<Box<HttpPeer>> {
+        let Some(permit) = &visit.permit else {
+            return Error::e_explain(ErrorType::InternalError, "a request without a permit");
+        };
+        match self.resolver.peer(&permit.route().upstream, visit.attempt).await {
+            Ok((peer, more)) => {
+                visit.more_addresses = more;
+                Ok(Box::new(peer))
+            }
+            Err(error) => {
+                warn!(upstream = %permit.route().upstream, "the app's name has no address: {error}");
+                visit.trouble = Some(Trouble::AppDown);
+                Error::e_explain(ErrorType::ConnectError, "no address")
+            }
+        }
+    }
+
+    /// The app's other addresses are tried before it counts as down: nothing
+    /// was sent yet.
+    fn fail_to_connect(&self, _downstream: &mut Downstream, _peer: &HttpPeer, visit: &mut Visit, mut error: Box<Error>) -> Box<Error> {
+        visit.attempt += 1;
+        error.set_retry(visit.more_addresses);
+        error
+    }
+
+    async fn upstream_request_filter(&self, downstream: &mut Downstream, request: &mut RequestHeader, visit: &mut Visit) -> Result<()> {
+        let Some(permit) = &visit.permit else {
+            return Error::e_explain(ErrorType::InternalError, "a request without a permit");
+        };
+        let route = permit.route();
+        identity::strip(request, &self.allowed_underscores);
+        upstream::strip_forwarded(request, &visit.client);
+        let kept = match (permit, route.session_cookie) {
+            (Permit::Vouched(_, account, _), SessionCookie::Forward) => Some(account.session_cookie.as_str()),
+            _ => None,
+        };
+        match self.sessions.cookies().for_app(&request.headers, kept) {
+            ForApp::Unchanged => {}
+            ForApp::Removed => {
+                request.remove_header(&header::COOKIE);
+            }
+            ForApp::Replaced(line) => {
+                let line = HeaderValue::from_bytes(&line).map_err(|_| Error::new(ErrorType::InternalError))?;
+                request.insert_header(header::COOKIE, line)?;
+            }
+        }
+        let authority = downstream.req_header().headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        upstream::write_forwarded(request, &visit.client, authority, visit.request_id.as_str())?;
+        for (name, value) in &route.headers {
+            request.insert_header(name.clone(), value.clone())?;
+        }
+        if let Some(host) = &route.upstream_host {
+            request.insert_header(header::HOST, host.clone())?;
+        }
+        if let Some(session) = permit.session() {
+            identity::vouch(request, session)?;
+        }
+        Ok(())
+    }
+
+    /// What no app may say in the gateway's name, and what ends at each hop.
+    async fn upstream_response_filter(&self, downstream: &mut Downstream, response: &mut ResponseHeader, _visit: &mut Visit) -> Result<()> {
+        if response.status == StatusCode::SWITCHING_PROTOCOLS && !downstream.is_upgrade_req() {
+            return Error::e_explain(ErrorType::InvalidHTTPHeader, "a 101 nobody asked for");
+        }
+        for name in ["keep-alive", "proxy-connection", "trailer"] {
+            response.remove_header(name);
+        }
+        let names: Vec<HeaderName> = response.headers.keys().filter(|name| identity::is_identity(name.as_str())).cloned().collect();
+        for name in names {
+            response.remove_header(&name);
+        }
+        let ours = |cookie: &HeaderValue| self.sessions.cookies().sets_ours(cookie.as_bytes());
+        let cookies = response.headers.get_all(header::SET_COOKIE);
+        if cookies.iter().any(ours) {
+            let kept: Vec<HeaderValue> = cookies.iter().filter(|cookie| !ours(cookie)).cloned().collect();
+            response.remove_header(&header::SET_COOKIE);
+            for cookie in kept {
+                response.append_header(header::SET_COOKIE, cookie)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Renews the session's cookie, but never in an answer that caches between
+    /// may give to others.
+    async fn response_filter(&self, _downstream: &mut Downstream, response: &mut ResponseHeader, visit: &mut Visit) -> Result<()> {
+        if let Some(Permit::Vouched(_, account, carried)) = &visit.permit
+            && carried.renew
+            && !response.status.is_informational()
+            && !is_shared(response)
+        {
+            let cookie = self.sessions.write(&carried.session, account, visit.now);
+            response.append_header(header::SET_COOKIE, cookie)?;
+        }
+        Ok(())
+    }
+
+    async fn fail_to_proxy(&self, downstream: &mut Downstream, error: &Error, visit: &mut Visit) -> FailToProxy {
+        let trouble = trouble_of(error, visit);
+        let status = match trouble {
+            Some(trouble) => self.tell(downstream, trouble, visit).await,
+            None => 0,
+        };
+        if error.esource() != &ErrorSource::Downstream {
+            let upstream = visit.permit.as_ref().map(|permit| permit.route().upstream.to_string());
+            warn!(upstream, error = error.etype().as_str(), "the app did not answer");
+        }
+        FailToProxy {
+            error_code: status,
+            can_reuse_downstream: false,
+        }
+    }
+
+    async fn logging(&self, downstream: &mut Downstream, _error: Option<&Error>, visit: &mut Visit) {
+        let status = downstream.response_written().map_or(0, |response| response.status.as_u16());
+        let header = downstream.req_header();
+        let target = String::from_utf8_lossy(header.raw_path());
+        visit.log.write(&access_log::Request {
+            id: visit.request_id.as_str(),
+            client: Some(visit.client.address),
+            method: header.method.as_str(),
+            host: header.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
+            path: target.split('?').next().unwrap_or_default(),
+            status,
+        });
+    }
+
+    /// Pingora writes this into its log: no query, where codes stand.
+    fn request_summary(&self, downstream: &Downstream, visit: &Visit) -> String {
+        format!("{} {}", downstream.req_header().method, visit.request_id.as_str())
+    }
+}
+
+impl Gateway {
+    /// Shows a trouble that came up on the way, if nothing was written yet.
+    async fn tell(&self, downstream: &mut Downstream, trouble: Trouble, visit: &mut Visit) -> u16 {
+        if downstream.response_written().is_some() {
+            return 0;
+        }
+        visit.log.reason = trouble.reason();
+        downstream.set_keepalive(None);
+        let reply = match Asked::read(downstream.req_header()) {
+            Ok(asked) => self.page(trouble, &asked, &self.way_back(&asked), visit),
+            Err(unreadable) => refuse_unread(unreadable, visit),
+        };
+        let status = reply.status().as_u16();
+        // Should the visitor be gone, there is nobody left to tell.
+        let _ = reply.send(downstream).await;
+        status
+    }
+}
+
+/// What a failure on the way to the app is to the visitor; `None` when the
+/// visitor is the one who left.
+fn trouble_of(error: &Error, visit: &Visit) -> Option<Trouble> {
+    if visit.trouble.is_some() {
+        return visit.trouble;
+    }
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Downstream, ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed) => None,
+        (ErrorSource::Downstream, _) => Some(Trouble::BadRequest),
+        (_, ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout) => Some(Trouble::AppSlow),
+        (ErrorSource::Upstream, _) | (_, ErrorType::ConnectError) => Some(Trouble::AppDown),
+        (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Trouble::Internal),
+    }
+}
+
+fn refuse_unread(unreadable: Unreadable, visit: &Visit) -> Reply {
+    let (trouble, status) = match unreadable {
+        Unreadable::Method => (Trouble::MethodNotAllowed, StatusCode::METHOD_NOT_ALLOWED),
+        Unreadable::Host | Unreadable::Target | Unreadable::Framing => (Trouble::BadRequest, StatusCode::BAD_REQUEST),
+    };
+    plain(trouble, status, visit)
+}
+
+fn is_shared(response: &ResponseHeader) -> bool {
+    response
+        .headers
+        .get_all(header::CACHE_CONTROL)
+        .iter()
+        .any(|value| {
+            let value = value.as_bytes().to_ascii_lowercase();
+            let says = |word: &[u8]| value.windows(word.len()).any(|part| part == word);
+            says(b"public") || says(b"s-maxage")
+        })
+}

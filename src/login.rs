@@ -1,0 +1,258 @@
+//! No session: remember where the visitor wanted to go, and send them to
+//! WeChat.
+//!
+//! Holds always: each login lives in a signed cookie of its own, which only the
+//! callback is sent, so that tabs do not fight, a restart loses nothing and no
+//! app sees it. It ends after ten minutes, and a browser has at most four: a
+//! fifth drops the oldest. A login that finished stays for two minutes, so that
+//! a doubled callback finds its way and a loop can be seen.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cookies::{self, CookieSettings, MaxAge};
+use crate::origin::{Host, ReturnTo};
+use crate::reply::Reply;
+use crate::route::LoginAccount;
+use crate::session::{Now, Sessions};
+use crate::signing::{MAX_TOKEN, Purpose};
+use crate::wechat::{Scope, State};
+
+/// Where WeChat sends visitors back to: short and constant, for WeChat keeps
+/// long links badly.
+pub const CALLBACK_PATH: &str = "/.wxgate/callback";
+const LIFETIME: u64 = 600;
+/// How long a finished login is remembered.
+pub const FINISHED_LIFETIME: u64 = 120;
+const MAX_IN_FLIGHT: usize = 4;
+/// How often a login is started again by itself before a page is shown.
+pub const MAX_ATTEMPT: u8 = 2;
+
+/// A login, as its cookie tells it.
+#[derive(Debug)]
+pub struct Login {
+    /// What WeChat must bring back.
+    pub state: State,
+    /// The host the visitor came to.
+    pub host: Host,
+    /// With which account.
+    pub app_id: String,
+    /// What was asked of the visitor.
+    pub scope: Scope,
+    /// Where the visitor wanted to go.
+    pub to: ReturnTo,
+    /// When it began.
+    pub started: Now,
+    /// When it succeeded.
+    pub finished: Option<Now>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire<'a> {
+    state: &'a str,
+    host: &'a str,
+    app_id: &'a str,
+    scope: Scope,
+    to: &'a str,
+    started: u64,
+    finished: Option<u64>,
+}
+
+/// What a new login is about.
+#[derive(Debug)]
+pub struct Start<'a> {
+    /// The host the visitor came to.
+    pub host: &'a Host,
+    /// With which account.
+    pub account: &'a LoginAccount,
+    /// What to ask of the visitor.
+    pub scope: Scope,
+    /// Where the visitor wants to go.
+    pub to: ReturnTo,
+    /// Which try this is, from 0.
+    pub attempt: u8,
+}
+
+/// Starts a login: 302 to WeChat with a cookie that remembers it.
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub fn start<'h>(
+    sessions: &Sessions,
+    cookie_lines: impl Iterator<Item = &'h [u8]>,
+    start: Start<'_>,
+    now: Now,
+) -> Result<Reply, getrandom::Error> {
+    let state = State::random(start.attempt)?;
+    let url = start.account.wechat.authorize_url(CALLBACK_PATH, start.scope, &state);
+    let login = Login {
+        host: start.host.clone(),
+        app_id: start.account.wechat.app_id().as_str().to_owned(),
+        scope: start.scope,
+        to: start.to,
+        started: now,
+        finished: None,
+        state,
+    };
+    let settings = sessions.cookies();
+    let mut pieces = pending(settings, cookie_lines);
+    pieces.retain(|piece| piece != login.state.piece());
+    pieces.push(login.state.piece().to_owned());
+    let dropped = pieces.len().saturating_sub(MAX_IN_FLIGHT);
+    let mut reply = Reply::redirect(&url).with_cookie(&login.write(sessions, LIFETIME));
+    for piece in pieces.drain(..dropped) {
+        reply = reply.with_cookie(&forget_piece(settings, &piece));
+    }
+    let list = settings.write(settings.pending_name(), &pieces.join("."), "/", MaxAge::Seconds(LIFETIME));
+    Ok(reply.with_cookie(&list))
+}
+
+/// The pieces of the logins in flight, oldest first. The list is only a hint:
+/// whoever forges it drops logins of their own.
+fn pending<'h>(settings: &CookieSettings, cookie_lines: impl Iterator<Item = &'h [u8]>) -> Vec<String> {
+    let cookies::Found::Once(list) = cookies::find(cookie_lines, settings.pending_name()) else {
+        return Vec::new();
+    };
+    let text = std::str::from_utf8(list).unwrap_or_default();
+    text.split('.')
+        .filter(|piece| State::is_piece(piece))
+        .take(2 * MAX_IN_FLIGHT)
+        .map(str::to_owned)
+        .collect()
+}
+
+fn forget_piece(settings: &CookieSettings, piece: &str) -> String {
+    settings.write(&settings.login_name(piece), "", CALLBACK_PATH, MaxAge::Delete)
+}
+
+/// `Set-Cookie`s that end every login in flight that the browser tells of.
+pub fn forget_all<'h>(sessions: &Sessions, cookie_lines: impl Iterator<Item = &'h [u8]>) -> Vec<String> {
+    let settings = sessions.cookies();
+    let mut gone: Vec<String> = pending(settings, cookie_lines)
+        .iter()
+        .map(|piece| forget_piece(settings, piece))
+        .collect();
+    if !gone.is_empty() {
+        gone.push(settings.write(settings.pending_name(), "", "/", MaxAge::Delete));
+    }
+    gone
+}
+
+/// The logins that a callback to `host` carries, at most four. Those that do
+/// not verify, are too old or belong elsewhere are none.
+pub fn carried<'h>(sessions: &Sessions, cookie_lines: impl Iterator<Item = &'h [u8]>, host: &Host, now: Now) -> Vec<Login> {
+    let settings = sessions.cookies();
+    let mut logins: Vec<Login> = cookies::pairs(cookie_lines)
+        .filter_map(|(name, token)| Some((settings.login_piece(name)?, token)))
+        // An attacker below the same domain can add cookies; verifying is not free.
+        .take(4 * MAX_IN_FLIGHT)
+        .filter_map(|(piece, token)| {
+            let login = Login::read(sessions, token)?;
+            let ours = login.state.piece() == piece && sessions.place(&login.host) == sessions.place(host);
+            (ours && login.is_alive(now)).then_some(login)
+        })
+        .collect();
+    logins.sort_by_key(|login| std::cmp::Reverse(login.started));
+    logins.truncate(MAX_IN_FLIGHT);
+    logins
+}
+
+impl Login {
+    fn read(sessions: &Sessions, token: &[u8]) -> Option<Self> {
+        let mut room = [0; MAX_TOKEN];
+        let opened = sessions.keys().open(Purpose::Login, token, &mut room)?;
+        let (wire, rest) = postcard::take_from_bytes::<Wire<'_>>(opened.payload).ok()?;
+        if !rest.is_empty() {
+            return None;
+        }
+        Some(Self {
+            state: State::parse(wire.state)?,
+            host: Host::new(wire.host)?,
+            app_id: wire.app_id.to_owned(),
+            scope: wire.scope,
+            to: ReturnTo::verified(wire.to),
+            started: wire.started,
+            finished: wire.finished,
+        })
+    }
+
+    fn write(&self, sessions: &Sessions, lifetime: u64) -> String {
+        let wire = Wire {
+            state: self.state.as_str(),
+            host: self.host.as_str(),
+            app_id: &self.app_id,
+            scope: self.scope,
+            to: self.to.as_str(),
+            started: self.started,
+            finished: self.finished,
+        };
+        let payload = postcard::to_stdvec(&wire).unwrap_or_default();
+        let token = sessions.keys().seal(Purpose::Login, &payload);
+        let settings = sessions.cookies();
+        settings.write(&settings.login_name(self.state.piece()), &token, CALLBACK_PATH, MaxAge::Seconds(lifetime))
+    }
+
+    fn is_alive(&self, now: Now) -> bool {
+        let (since, lifetime) = match self.finished {
+            Some(finished) => (finished, FINISHED_LIFETIME),
+            None => (self.started, LIFETIME),
+        };
+        // A minute for a machine whose clock is ahead of ours.
+        now.saturating_sub(since) < lifetime && since <= now.saturating_add(60)
+    }
+
+    /// `Set-Cookie` that notes the success.
+    pub fn finish(mut self, sessions: &Sessions, now: Now) -> String {
+        self.finished = Some(now);
+        self.write(sessions, FINISHED_LIFETIME)
+    }
+
+    /// `Set-Cookie` that ends this login.
+    pub fn forget(&self, sessions: &Sessions) -> String {
+        forget_piece(sessions.cookies(), self.state.piece())
+    }
+
+    /// How many logins of the same kind this browser finished just before
+    /// this one began. A browser that keeps the session needs none; tabs that
+    /// log in side by side begin before the others finish.
+    pub fn rounds_before(&self, others: &[Login]) -> usize {
+        others
+            .iter()
+            .filter(|other| other.app_id == self.app_id && other.scope == self.scope)
+            .filter(|other| other.finished.is_some_and(|finished| finished <= self.started))
+            .count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn login(started: Now, finished: Option<Now>) -> Login {
+        Login {
+            state: State::random(0).unwrap(),
+            host: Host::new("a.example").unwrap(),
+            app_id: "wx1".to_owned(),
+            scope: Scope::Base,
+            to: ReturnTo::root(),
+            started,
+            finished,
+        }
+    }
+
+    #[test]
+    fn rounds_are_counted_and_tabs_are_not() {
+        let chain = [login(10, Some(12)), login(13, Some(15)), login(16, Some(18))];
+        assert_eq!(login(19, None).rounds_before(&chain), 3);
+        let tabs = [login(10, Some(15)), login(11, Some(16)), login(12, None)];
+        assert_eq!(login(13, None).rounds_before(&tabs), 0);
+    }
+
+    #[test]
+    fn a_login_ends() {
+        assert!(login(1000, None).is_alive(1599));
+        assert!(!login(1000, None).is_alive(1600));
+        assert!(login(1000, Some(1500)).is_alive(1619));
+        assert!(!login(1000, Some(1500)).is_alive(1620));
+        assert!(!login(2000, None).is_alive(1000));
+    }
+}

@@ -1,0 +1,295 @@
+//! A request as the gateway reads it: one host, one target, and what kind of
+//! asking it is.
+//!
+//! Holds always: what is read here is what the app will be sent. A request
+//! that two servers could read in two ways is refused before anything else is
+//! done with it.
+
+use http::{HeaderMap, Method, Version, header};
+use pingora::http::RequestHeader;
+
+use crate::cookies;
+use crate::origin::Host;
+
+/// A request that can be read in one way only.
+#[derive(Debug)]
+pub struct Asked<'r> {
+    /// The host, without port.
+    pub host: Host,
+    /// The `Host` header as it came, with the port.
+    pub authority: &'r str,
+    /// Path and query as they came and will be forwarded.
+    pub target: &'r str,
+    /// The target up to its `?`.
+    pub path: &'r str,
+    /// What follows the `?`.
+    pub query: Option<&'r str>,
+    header: &'r RequestHeader,
+}
+
+/// Why a request is refused unread. The names stand in the access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// No `Host`, or one that is no host.
+    Host,
+    /// A target that is not `/path?query`.
+    Target,
+    /// Both `Content-Length` and `Transfer-Encoding`, or several of one.
+    Framing,
+    /// `TRACE` and `CONNECT` are for proxies of another kind.
+    Method,
+}
+
+impl Unreadable {
+    /// One word for the access log.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Host => "bad_host",
+            Self::Target => "bad_target",
+            Self::Framing => "bad_framing",
+            Self::Method => "bad_method",
+        }
+    }
+}
+
+/// How a request asks, which decides how it can be told to log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A page is being opened: it can be sent away and come back.
+    Navigation,
+    /// A form is being sent: it can be answered with a page, but its content
+    /// would not survive a login.
+    Form,
+    /// A script, a picture, a WebSocket, a program.
+    Other,
+}
+
+impl<'r> Asked<'r> {
+    /// Reads a request's header.
+    ///
+    /// # Errors
+    /// When it could be read in more than one way.
+    pub fn read(header: &'r RequestHeader) -> Result<Self, Unreadable> {
+        if matches!(header.method, Method::TRACE | Method::CONNECT) {
+            return Err(Unreadable::Method);
+        }
+        framing(&header.headers)?;
+        let target = std::str::from_utf8(header.raw_path()).map_err(|_| Unreadable::Target)?;
+        if !target.starts_with('/') || target.contains('#') {
+            return Err(Unreadable::Target);
+        }
+        let authority = authority(header).ok_or(Unreadable::Host)?;
+        let host = Host::from_authority(authority).ok_or(Unreadable::Host)?;
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        Ok(Self {
+            host,
+            authority,
+            target,
+            path,
+            query,
+            header,
+        })
+    }
+
+    /// The method.
+    pub fn method(&self) -> &'r Method {
+        &self.header.method
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &'r HeaderMap {
+        &self.header.headers
+    }
+
+    /// The values of all `Cookie` headers.
+    pub fn cookie_lines(&self) -> impl Iterator<Item = &'r [u8]> + use<'r> {
+        cookies::lines(&self.header.headers)
+    }
+
+    fn text(&self, name: &str) -> Option<&'r str> {
+        self.header.headers.get(name)?.to_str().ok()
+    }
+
+    /// How it asks. Browsers say so in `Sec-Fetch-*` (W3C Fetch Metadata); of
+    /// older ones, WeChat's on iOS before 16.4 among them, `Accept` tells.
+    pub fn kind(&self) -> Kind {
+        if self.header.headers.contains_key(header::UPGRADE) || self.text("x-requested-with").is_some_and(|with| with.eq_ignore_ascii_case("XMLHttpRequest")) {
+            return Kind::Other;
+        }
+        let reads = matches!(self.header.method, Method::GET | Method::HEAD);
+        let opens_page = match self.text("sec-fetch-mode") {
+            Some(mode) => mode == "navigate" && self.text("sec-fetch-dest").is_none_or(|dest| dest == "document"),
+            None if reads => self.accepts_page(),
+            // A program's POST looks the same as an old browser's: both get JSON.
+            None => false,
+        };
+        match (opens_page, reads) {
+            (true, true) => Kind::Navigation,
+            (true, false) => Kind::Form,
+            (false, _) => Kind::Other,
+        }
+    }
+
+    /// Whether `Accept` asks for HTML. `*/*` is what a script's `fetch` says
+    /// as well as a program's first request; the script's comes from a page.
+    fn accepts_page(&self) -> bool {
+        let from_page = self.header.headers.contains_key(header::REFERER) || self.header.headers.contains_key(header::ORIGIN);
+        match self.text("accept") {
+            Some(accept) if accept.contains("text/html") || accept.contains("application/xhtml+xml") => true,
+            Some(accept) => accept.trim() == "*/*" && !from_page,
+            None => !from_page,
+        }
+    }
+
+    /// Whether the browser says that it is WeChat's own. A hint, never a proof.
+    /// WeCom's says `MicroMessenger` too.
+    pub fn inside_wechat(&self) -> bool {
+        let agent = self
+            .header
+            .headers
+            .get(header::USER_AGENT)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase())
+            .unwrap_or_default();
+        agent.contains("micromessenger") && !agent.contains("wxwork")
+    }
+
+    /// Whether the request was made by a page of `origin` itself. Old browsers
+    /// that say neither where a POST comes from nor what it is for are refused.
+    pub fn is_same_origin(&self, origin: &str) -> bool {
+        match (self.text("origin"), self.text("sec-fetch-site")) {
+            (Some(from), site) => from == origin && site.is_none_or(|site| site == "same-origin"),
+            (None, Some(site)) => site == "same-origin",
+            (None, None) => false,
+        }
+    }
+
+    /// The path and query of the page that made the request, if it is one of
+    /// `origin`'s.
+    pub fn page_of(&self, origin: &str) -> Option<&'r str> {
+        self.text("referer")?
+            .strip_prefix(origin)
+            .filter(|target| target.starts_with('/'))
+    }
+}
+
+fn framing(headers: &HeaderMap) -> Result<(), Unreadable> {
+    let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
+    let codings = headers.get_all(header::TRANSFER_ENCODING).iter().count();
+    if lengths > 1 || codings > 1 || lengths + codings > 1 {
+        return Err(Unreadable::Framing);
+    }
+    Ok(())
+}
+
+/// The authority: HTTP/2's `:authority`, or the one `Host` header.
+fn authority(header: &RequestHeader) -> Option<&str> {
+    if header.version == Version::HTTP_2
+        && let Some(authority) = header.uri.authority()
+    {
+        return Some(authority.as_str());
+    }
+    let mut hosts = header.headers.get_all(header::HOST).iter();
+    let host = hosts.next()?;
+    if hosts.next().is_some() {
+        return None;
+    }
+    host.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: &str, target: &str, headers: &[(&'static str, &str)]) -> RequestHeader {
+        let mut request = RequestHeader::build(method, target.as_bytes(), None).unwrap();
+        for (name, value) in headers {
+            request.append_header(*name, *value).unwrap();
+        }
+        request
+    }
+
+    fn kind(method: &str, headers: &[(&'static str, &str)]) -> Kind {
+        let mut all = vec![("Host", "a.example")];
+        all.extend_from_slice(headers);
+        let request = request(method, "/", &all);
+        Asked::read(&request).unwrap().kind()
+    }
+
+    #[test]
+    fn only_what_opens_a_page_is_sent_away() {
+        use Kind::{Form, Navigation, Other};
+        for (method, headers, expected) in [
+            ("GET", vec![("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")], Navigation),
+            ("GET", vec![("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")], Other),
+            ("GET", vec![("sec-fetch-mode", "cors"), ("accept", "text/html")], Other),
+            ("POST", vec![("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")], Form),
+            ("POST", vec![("accept", "text/html")], Other),
+            ("GET", vec![("accept", "text/html,application/xhtml+xml,*/*;q=0.8")], Navigation),
+            ("GET", vec![("accept", "*/*")], Navigation),
+            ("GET", vec![], Navigation),
+            ("HEAD", vec![], Navigation),
+            ("GET", vec![("accept", "*/*"), ("referer", "https://a.example/")], Other),
+            ("GET", vec![("accept", "*/*"), ("origin", "https://a.example")], Other),
+            ("GET", vec![("accept", "application/json")], Other),
+            ("GET", vec![("accept", "image/webp,*/*;q=0.8")], Other),
+            ("GET", vec![("accept", "text/html"), ("x-requested-with", "XMLHttpRequest")], Other),
+            ("GET", vec![("accept", "text/html"), ("upgrade", "websocket")], Other),
+            ("DELETE", vec![], Other),
+            ("OPTIONS", vec![], Other),
+        ] {
+            assert_eq!(kind(method, &headers), expected, "{method} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn what_could_be_read_twice_is_refused() {
+        let refused = |request: &RequestHeader| Asked::read(request).unwrap_err();
+        assert_eq!(refused(&request("GET", "/", &[])), Unreadable::Host);
+        assert_eq!(refused(&request("GET", "/", &[("Host", "a"), ("Host", "b")])), Unreadable::Host);
+        assert_eq!(refused(&request("GET", "/", &[("Host", "a/b")])), Unreadable::Host);
+        assert_eq!(refused(&request("OPTIONS", "*", &[("Host", "a")])), Unreadable::Target);
+        assert_eq!(refused(&request("GET", "http://a/x", &[("Host", "a")])), Unreadable::Target);
+        assert_eq!(refused(&request("TRACE", "/", &[("Host", "a")])), Unreadable::Method);
+        let both = [("Host", "a"), ("Content-Length", "1"), ("Transfer-Encoding", "chunked")];
+        assert_eq!(refused(&request("POST", "/", &both)), Unreadable::Framing);
+        let twice = [("Host", "a"), ("Content-Length", "1"), ("Content-Length", "1")];
+        assert_eq!(refused(&request("POST", "/", &twice)), Unreadable::Framing);
+    }
+
+    #[test]
+    fn wechat_is_told_from_wecom_and_from_the_rest() {
+        let inside = |agent: &str| {
+            let request = request("GET", "/", &[("Host", "a"), ("User-Agent", agent)]);
+            Asked::read(&request).unwrap().inside_wechat()
+        };
+        assert!(inside("Mozilla/5.0 (iPhone) MicroMessenger/8.0.49"));
+        assert!(inside("Mozilla/5.0 (Windows NT 10.0) WindowsWechat MicroMessenger/7"));
+        assert!(!inside("Mozilla/5.0 wxwork/4.0 MicroMessenger/7.0.1"));
+        assert!(!inside("Mozilla/5.0 Chrome/150"));
+    }
+
+    #[test]
+    fn another_sites_post_is_told_apart() {
+        let same = |headers: &[(&'static str, &str)]| {
+            let mut all = vec![("Host", "a.example")];
+            all.extend_from_slice(headers);
+            let request = request("POST", "/", &all);
+            Asked::read(&request).unwrap().is_same_origin("https://a.example")
+        };
+        assert!(same(&[("origin", "https://a.example")]));
+        assert!(same(&[("sec-fetch-site", "same-origin")]));
+        for headers in [
+            vec![],
+            vec![("origin", "https://evil.example")],
+            vec![("origin", "null")],
+            vec![("origin", "http://a.example")],
+            vec![("sec-fetch-site", "cross-site")],
+            vec![("origin", "https://a.example"), ("sec-fetch-site", "cross-site")],
+        ] {
+            assert!(!same(&headers), "{headers:?}");
+        }
+    }
+}

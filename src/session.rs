@@ -1,0 +1,517 @@
+//! A visitor WeChat vouched for: opened, read, renewed, ended.
+//!
+//! Holds always: a [`Session`] is made from a [`Grant`] or from a cookie that
+//! verified, never otherwise. Where it holds (host or cookie domain) and for
+//! which appid stands inside the signature; a session of one host or account is
+//! none with another. A cookie that stands twice is no session. Time is an
+//! argument, in seconds since 1970.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+use crate::cookies::{self, CookieSettings, Found, MaxAge, SameSiteSetting};
+use crate::origin::Host;
+use crate::route::LoginAccount;
+use crate::secret::SecretSource;
+use crate::signing::{Keyring, MAX_TOKEN, Purpose};
+use crate::wechat::{Grant, OpenId, Profile, Scope, UnionId};
+
+/// Seconds since 1970.
+pub type Now = u64;
+
+/// By how much another machine's clock may be ahead of ours.
+const CLOCK_LEEWAY: u64 = 60;
+
+/// `[session]` in `gateway.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Table {
+    /// The signing keys: the first signs, all verify.
+    pub keys: Vec<Spanned<SecretSource>>,
+    /// How long a visitor may be away.
+    pub idle_timeout: Lifetime,
+    /// How long a session lasts at most.
+    pub max_lifetime: Spanned<Lifetime>,
+    /// The word that all cookies' names begin with.
+    pub cookie_name: CookieName,
+    /// The domain that sessions are shared in.
+    pub cookie_domain: Option<Spanned<CookieDomain>>,
+    /// `SameSite` of the cookies.
+    pub same_site: Spanned<SameSiteSetting>,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            idle_timeout: Lifetime(Duration::from_secs(12 * 3600)),
+            max_lifetime: Spanned::new(0..0, Lifetime(Duration::from_secs(7 * 24 * 3600))),
+            cookie_name: CookieName("wxgate".to_owned()),
+            cookie_domain: None,
+            same_site: Spanned::new(0..0, SameSiteSetting::Lax),
+        }
+    }
+}
+
+/// A duration of at least a minute, written `"12h"`.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(try_from = "String")]
+pub struct Lifetime(Duration);
+
+impl Lifetime {
+    /// In seconds.
+    pub fn seconds(self) -> u64 {
+        self.0.as_secs()
+    }
+}
+
+impl TryFrom<String> for Lifetime {
+    type Error = String;
+
+    fn try_from(found: String) -> Result<Self, String> {
+        let expected = || format!("found \"{found}\"; expected a duration from a minute to a year, such as \"30m\", \"12h\" or \"7d\"");
+        let duration = humantime::parse_duration(&found).map_err(|_| expected())?;
+        let allowed = Duration::from_secs(60)..=Duration::from_secs(366 * 24 * 3600);
+        if allowed.contains(&duration) { Ok(Self(duration)) } else { Err(expected()) }
+    }
+}
+
+/// The word that all cookies' names begin with.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct CookieName(String);
+
+impl CookieName {
+    /// The word.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for CookieName {
+    type Error = String;
+
+    fn try_from(found: String) -> Result<Self, String> {
+        let good = (1..=32).contains(&found.len()) && found.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if good {
+            Ok(Self(found))
+        } else {
+            Err(format!("found \"{found}\"; expected 1 to 32 letters and digits (prefix and account are added)"))
+        }
+    }
+}
+
+/// The domain that sessions are shared in.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct CookieDomain(Host);
+
+impl CookieDomain {
+    /// The domain.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl TryFrom<String> for CookieDomain {
+    type Error = String;
+
+    fn try_from(found: String) -> Result<Self, String> {
+        Host::new(found.strip_prefix('.').unwrap_or(&found))
+            .filter(|host| host.as_str().contains('.') && host.as_str().parse::<std::net::IpAddr>().is_err())
+            .map(Self)
+            .ok_or_else(|| format!("found \"{found}\"; expected a domain of your own, such as \"example.com\""))
+    }
+}
+
+/// A visitor, as WeChat vouched for them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Session {
+    id: [u8; 16],
+    place: String,
+    app_id: String,
+    openid: OpenId,
+    unionid: Option<UnionId>,
+    nickname: Option<String>,
+    avatar: Option<String>,
+    scope: Scope,
+    opened: Now,
+    seen: Now,
+}
+
+/// The same in the cookie. Fields are only ever added together with a new
+/// version in `signing`.
+#[derive(Serialize, Deserialize)]
+struct Wire<'a> {
+    id: [u8; 16],
+    place: &'a str,
+    app_id: &'a str,
+    openid: &'a str,
+    unionid: Option<&'a str>,
+    nickname: Option<&'a str>,
+    avatar: Option<&'a str>,
+    scope: Scope,
+    opened: u64,
+    seen: u64,
+}
+
+/// Why a request has no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSession {
+    /// No cookie.
+    Absent,
+    /// The cookie stands twice.
+    Repeated,
+    /// Not signed by us, or not as a session.
+    Forged,
+    /// Of another host or account.
+    Elsewhere,
+    /// The visitor was away for too long, or the session is too old.
+    Expired,
+    /// From the future: a clock is wrong.
+    Future,
+}
+
+impl NoSession {
+    /// One word for the access log.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Absent => "no_session",
+            Self::Repeated => "session_cookie_repeated",
+            Self::Forged => "session_forged",
+            Self::Elsewhere => "session_of_another_place",
+            Self::Expired => "session_expired",
+            Self::Future => "session_from_the_future",
+        }
+    }
+}
+
+/// A session that a request carries.
+#[derive(Debug)]
+pub struct Carried {
+    /// The session.
+    pub session: Session,
+    /// Whether its cookie is to be written anew.
+    pub renew: bool,
+}
+
+/// Opens, reads and writes sessions.
+#[derive(Debug)]
+pub struct Sessions {
+    keys: Keyring,
+    cookies: CookieSettings,
+    idle: u64,
+    max: u64,
+}
+
+impl Sessions {
+    /// Sessions signed with `keys`, ending after `idle` without a visit and
+    /// after `max` in any case.
+    pub fn new(keys: Keyring, cookies: CookieSettings, idle: Lifetime, max: Lifetime) -> Self {
+        Self {
+            keys,
+            cookies,
+            idle: idle.seconds(),
+            max: max.seconds(),
+        }
+    }
+
+    /// The cookies' settings.
+    pub fn cookies(&self) -> &CookieSettings {
+        &self.cookies
+    }
+
+    /// The keys, which sign logins too.
+    pub fn keys(&self) -> &Keyring {
+        &self.keys
+    }
+
+    /// Where a session opened at `host` holds.
+    pub fn place<'a>(&'a self, host: &'a Host) -> &'a str {
+        match self.cookies.domain() {
+            Some(domain) if host.is_within(domain) => domain,
+            _ => host.as_str(),
+        }
+    }
+
+    /// Opens a session for whom WeChat's `grant` names.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes for its id.
+    pub fn open(&self, host: &Host, account: &LoginAccount, grant: &Grant, profile: Profile, now: Now) -> Result<Session, getrandom::Error> {
+        let mut id = [0; 16];
+        getrandom::fill(&mut id)?;
+        Ok(Session {
+            id,
+            place: self.place(host).to_owned(),
+            app_id: account.wechat.app_id().as_str().to_owned(),
+            openid: grant.openid().clone(),
+            unionid: profile.unionid.or_else(|| grant.unionid().cloned()),
+            nickname: profile.nickname,
+            avatar: profile.avatar,
+            scope: grant.scope(),
+            opened: now,
+            seen: now,
+        })
+    }
+
+    /// The session that a request to `host` carries for `account`.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn read<'h>(
+        &self,
+        cookie_lines: impl Iterator<Item = &'h [u8]>,
+        host: &Host,
+        account: &LoginAccount,
+        now: Now,
+    ) -> Result<Carried, NoSession> {
+        let token = match cookies::find(cookie_lines, &account.session_cookie) {
+            Found::Absent => return Err(NoSession::Absent),
+            Found::Repeated => return Err(NoSession::Repeated),
+            Found::Once(token) => token,
+        };
+        let mut room = [0; MAX_TOKEN];
+        let opened = self.keys.open(Purpose::Session, token, &mut room).ok_or(NoSession::Forged)?;
+        let (wire, rest) = postcard::take_from_bytes::<Wire<'_>>(opened.payload).map_err(|_| NoSession::Forged)?;
+        if !rest.is_empty() {
+            return Err(NoSession::Forged);
+        }
+        if wire.place != self.place(host) || wire.app_id != account.wechat.app_id().as_str() {
+            return Err(NoSession::Elsewhere);
+        }
+        self.in_time(&wire, now)?;
+        let away = now.saturating_sub(wire.seen);
+        let renew = opened.by_older_key || away > self.idle / 2;
+        let mut session = Session::try_from(wire)?;
+        session.seen = now.max(session.seen);
+        Ok(Carried { session, renew })
+    }
+
+    fn in_time(&self, wire: &Wire<'_>, now: Now) -> Result<(), NoSession> {
+        let latest = now.saturating_add(CLOCK_LEEWAY);
+        if wire.opened > latest || wire.seen > latest || wire.seen < wire.opened {
+            return Err(NoSession::Future);
+        }
+        let away = now.saturating_sub(wire.seen);
+        let age = now.saturating_sub(wire.opened);
+        if away >= self.idle || age >= self.max {
+            return Err(NoSession::Expired);
+        }
+        Ok(())
+    }
+
+    /// `Set-Cookie` for `session`, as seen at `now`.
+    pub fn write(&self, session: &Session, account: &LoginAccount, now: Now) -> String {
+        let wire = Wire {
+            seen: now.max(session.opened),
+            ..session.into()
+        };
+        let payload = postcard::to_stdvec(&wire).unwrap_or_default();
+        let token = self.keys.seal(Purpose::Session, &payload);
+        let left = self.idle.min(self.max.saturating_sub(now.saturating_sub(session.opened)));
+        self.cookies.write(&account.session_cookie, &token, "/", MaxAge::Seconds(left))
+    }
+
+    /// `Set-Cookie` that ends the session in the browser.
+    pub fn forget(&self, account: &LoginAccount) -> String {
+        self.cookies.write(&account.session_cookie, "", "/", MaxAge::Delete)
+    }
+
+    /// When `session` ends if the visitor does not come again.
+    pub fn ends(&self, session: &Session) -> Now {
+        (session.seen + self.idle).min(session.opened + self.max)
+    }
+}
+
+impl<'a> From<&'a Session> for Wire<'a> {
+    fn from(session: &'a Session) -> Self {
+        Self {
+            id: session.id,
+            place: &session.place,
+            app_id: &session.app_id,
+            openid: session.openid.as_str(),
+            unionid: session.unionid.as_ref().map(UnionId::as_str),
+            nickname: session.nickname.as_deref(),
+            avatar: session.avatar.as_deref(),
+            scope: session.scope,
+            opened: session.opened,
+            seen: session.seen,
+        }
+    }
+}
+
+impl TryFrom<Wire<'_>> for Session {
+    type Error = NoSession;
+
+    fn try_from(wire: Wire<'_>) -> Result<Self, NoSession> {
+        let unionid = wire.unionid.map(|id| UnionId::try_from(id.to_owned())).transpose();
+        Ok(Self {
+            id: wire.id,
+            place: wire.place.to_owned(),
+            app_id: wire.app_id.to_owned(),
+            openid: OpenId::try_from(wire.openid.to_owned()).map_err(|_| NoSession::Forged)?,
+            unionid: unionid.map_err(|_| NoSession::Forged)?,
+            nickname: wire.nickname.map(str::to_owned),
+            avatar: wire.avatar.map(str::to_owned),
+            scope: wire.scope,
+            opened: wire.opened,
+            seen: wire.seen,
+        })
+    }
+}
+
+impl Session {
+    /// Who the visitor is.
+    pub fn openid(&self) -> &OpenId {
+        &self.openid
+    }
+
+    /// With which account.
+    pub fn app_id(&self) -> &str {
+        &self.app_id
+    }
+
+    /// The id across accounts, if WeChat gave one.
+    pub fn unionid(&self) -> Option<&UnionId> {
+        self.unionid.as_ref()
+    }
+
+    /// The nickname, with scope `snsapi_userinfo`.
+    pub fn nickname(&self) -> Option<&str> {
+        self.nickname.as_deref()
+    }
+
+    /// The picture's address, with scope `snsapi_userinfo`.
+    pub fn avatar(&self) -> Option<&str> {
+        self.avatar.as_deref()
+    }
+
+    /// What the visitor granted.
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// When WeChat vouched.
+    pub fn opened(&self) -> Now {
+        self.opened
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session({:?}, opened {})", self.scope, self.opened)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::signing::generate_key;
+
+    const HOST: &str = "shop.example.com";
+
+    fn account(app_id: &str) -> LoginAccount {
+        use crate::origin::PublicOrigin;
+        use crate::secret::Secret;
+        use crate::wechat::account::{API_BASE_URL, BaseUrl, OPEN_BASE_URL, Parts};
+        let parts = Parts {
+            app_id: app_id.to_owned().try_into().unwrap(),
+            app_secret: Secret::new("s".to_owned()),
+            callback_origin: PublicOrigin::try_from(format!("https://{HOST}")).unwrap(),
+            sandbox: false,
+            open_base: BaseUrl::wechat(OPEN_BASE_URL),
+            api_base: BaseUrl::wechat(API_BASE_URL),
+            api_fallback: None,
+        };
+        LoginAccount {
+            name: "shop".to_owned().try_into().unwrap(),
+            wechat: crate::wechat::Account::new(parts).unwrap(),
+            session_cookie: "__Host-wxgate_shop".to_owned(),
+        }
+    }
+
+    fn sessions(domain: Option<&str>) -> Sessions {
+        let keys = Keyring::new(&[generate_key().unwrap()]).unwrap();
+        let cookies = CookieSettings::new("wxgate", domain.map(str::to_owned), SameSiteSetting::Lax, true);
+        Sessions::new(keys, cookies, Lifetime(Duration::from_secs(600)), Lifetime(Duration::from_secs(3600)))
+    }
+
+    fn session(place: &str, now: Now) -> Session {
+        Session {
+            id: [7; 16],
+            place: place.to_owned(),
+            app_id: "wxaaaaaaaaaaaaaaaa".to_owned(),
+            openid: "oVisitor".to_owned().try_into().unwrap(),
+            unionid: None,
+            nickname: Some("小明".to_owned()),
+            avatar: None,
+            scope: Scope::Userinfo,
+            opened: now,
+            seen: now,
+        }
+    }
+
+    fn line(set_cookie: &str) -> Vec<u8> {
+        set_cookie.split(';').next().unwrap().as_bytes().to_vec()
+    }
+
+    fn read(sessions: &Sessions, line: &[u8], host: &str, app_id: &str, now: Now) -> Result<Carried, NoSession> {
+        sessions.read(std::iter::once(line), &Host::new(host).unwrap(), &account(app_id), now)
+    }
+
+    #[test]
+    fn a_session_holds_at_its_host_and_account_alone() {
+        let all = sessions(None);
+        let made = session(HOST, 1000);
+        let cookie = line(&all.write(&made, &account("wxaaaaaaaaaaaaaaaa"), 1000));
+        let carried = read(&all, &cookie, HOST, "wxaaaaaaaaaaaaaaaa", 1000).unwrap();
+        assert!(carried.session == made && !carried.renew);
+        assert_eq!(read(&all, &cookie, "other.example.com", "wxaaaaaaaaaaaaaaaa", 1000).unwrap_err(), NoSession::Elsewhere);
+        assert_eq!(read(&all, &cookie, HOST, "wxbbbbbbbbbbbbbbbb", 1000).unwrap_err(), NoSession::Elsewhere);
+        assert_eq!(read(&sessions(None), &cookie, HOST, "wxaaaaaaaaaaaaaaaa", 1000).unwrap_err(), NoSession::Forged);
+        let twice = [cookie.clone(), b"; ".to_vec(), cookie].concat();
+        assert_eq!(read(&all, &twice, HOST, "wxaaaaaaaaaaaaaaaa", 1000).unwrap_err(), NoSession::Repeated);
+        assert_eq!(read(&all, b"a=b", HOST, "wxaaaaaaaaaaaaaaaa", 1000).unwrap_err(), NoSession::Absent);
+    }
+
+    #[test]
+    fn idle_and_absolute_limits_end_it_and_half_the_idle_time_renews_it() {
+        let all = sessions(None);
+        let account = account("wxaaaaaaaaaaaaaaaa");
+        let made = session(HOST, 1000);
+        let at = |cookie: &[u8], now| read(&all, cookie, HOST, "wxaaaaaaaaaaaaaaaa", now);
+        let first = line(&all.write(&made, &account, 1000));
+        assert!(!at(&first, 1300).unwrap().renew);
+        assert!(at(&first, 1301).unwrap().renew);
+        assert!(at(&first, 1599).is_ok());
+        assert_eq!(at(&first, 1600).unwrap_err(), NoSession::Expired);
+        let later = line(&all.write(&made, &account, 4500));
+        assert!(at(&later, 4599).is_ok());
+        assert_eq!(at(&later, 4600).unwrap_err(), NoSession::Expired);
+        assert!(all.write(&made, &account, 4500).contains("Max-Age=100"));
+        assert_eq!(at(&first, 900).unwrap_err(), NoSession::Future);
+        assert!(at(&first, 950).is_ok());
+    }
+
+    #[test]
+    fn a_domain_shares_its_sessions_among_its_hosts() {
+        let all = sessions(Some("example.com"));
+        let made = session("example.com", 1000);
+        let cookie = all.write(&made, &account("wxaaaaaaaaaaaaaaaa"), 1000);
+        assert!(cookie.contains("Domain=example.com"));
+        assert!(read(&all, &line(&cookie), "a.example.com", "wxaaaaaaaaaaaaaaaa", 1000).is_ok());
+        assert!(read(&all, &line(&cookie), "evilexample.com", "wxaaaaaaaaaaaaaaaa", 1000).is_err());
+    }
+
+    #[test]
+    fn a_login_is_no_session() {
+        let all = sessions(None);
+        let payload = postcard::to_stdvec(&Wire::from(&session(HOST, 1000))).unwrap();
+        let login = format!("__Host-wxgate_shop={}", all.keys().seal(Purpose::Login, &payload));
+        assert_eq!(read(&all, login.as_bytes(), HOST, "wxaaaaaaaaaaaaaaaa", 1000).unwrap_err(), NoSession::Forged);
+    }
+}

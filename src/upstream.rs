@@ -1,0 +1,317 @@
+//! The app behind a route: its address, its limits, and what it is told about
+//! the visitor's connection.
+//!
+//! Holds always: what the app reads in `X-Forwarded-*`, `X-Real-IP` and
+//! `X-Request-Id` was written here; a client's own are believed only when the
+//! connection comes from a configured proxy, read from right to left, and only
+//! as far as proxies are trusted. An address with a name is looked up at most
+//! once in half a minute, never for each request.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName};
+use ipnet::IpNet;
+use moka::future::Cache;
+use pingora::http::RequestHeader;
+use pingora::upstreams::peer::HttpPeer;
+use serde::Deserialize;
+use url::{Host as UrlHost, Url};
+
+use crate::origin::PublicScheme;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two reads: bounds idle event streams and WebSockets too, so it is
+/// longer than the half minute that such protocols leave between pings.
+const READ_TIMEOUT: Duration = Duration::from_secs(300);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Below the minute after which many apps close a connection: a request must
+/// not meet a closing one.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+const LOOKUP_LIFETIME: Duration = Duration::from_secs(30);
+
+/// The app's base URL: `http://127.0.0.1:3000`. Path and query are the
+/// visitor's own and not changed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Upstream {
+    name: String,
+    address: Option<IpAddr>,
+    port: u16,
+    tls: bool,
+}
+
+impl TryFrom<String> for Upstream {
+    type Error = String;
+
+    fn try_from(found: String) -> Result<Self, String> {
+        let refuse = |why: &str| format!("found \"{found}\"; expected an http or https URL such as \"http://127.0.0.1:3000\": {why}");
+        let url = Url::parse(&found).map_err(|_| refuse("this is no URL"))?;
+        let tls = match url.scheme() {
+            "http" => false,
+            "https" => true,
+            _ => return Err(refuse("the scheme must be http or https")),
+        };
+        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+            return Err(refuse("it must hold no path or query, for the visitor's own is forwarded"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(refuse("it must hold no user name or password"));
+        }
+        let (name, address) = match url.host() {
+            Some(UrlHost::Domain(name)) => (name.to_owned(), None),
+            Some(UrlHost::Ipv4(address)) => (address.to_string(), Some(IpAddr::V4(address))),
+            Some(UrlHost::Ipv6(address)) => (address.to_string(), Some(IpAddr::V6(address))),
+            None => return Err(refuse("the host is missing")),
+        };
+        let port = url.port_or_known_default().ok_or_else(|| refuse("the port is missing"))?;
+        Ok(Self { name, address, port, tls })
+    }
+}
+
+impl Upstream {
+    fn peer(&self, address: SocketAddr) -> HttpPeer {
+        // An empty server name turns certificate checks off, so that it is
+        // given wherever there is TLS.
+        let sni = if self.tls { self.name.clone() } else { String::new() };
+        let mut peer = HttpPeer::new(address, self.tls, sni);
+        peer.options.connection_timeout = Some(CONNECT_TIMEOUT);
+        peer.options.total_connection_timeout = Some(CONNECT_TIMEOUT * 2);
+        peer.options.read_timeout = Some(READ_TIMEOUT);
+        peer.options.write_timeout = Some(WRITE_TIMEOUT);
+        peer.options.idle_timeout = Some(IDLE_TIMEOUT);
+        peer
+    }
+}
+
+impl std::fmt::Display for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.name, self.port)
+    }
+}
+
+/// Finds the addresses of apps that are given by name.
+#[derive(Clone, Debug)]
+pub struct Resolver {
+    found: Cache<(String, u16), Arc<[SocketAddr]>>,
+}
+
+impl Default for Resolver {
+    fn default() -> Self {
+        Self {
+            found: Cache::builder().max_capacity(10_000).time_to_live(LOOKUP_LIFETIME).build(),
+        }
+    }
+}
+
+impl Resolver {
+    /// The peer for the try numbered `attempt`, from 0: one of the app's
+    /// addresses after the other. Says too whether another is left.
+    ///
+    /// # Errors
+    /// When the name has no address.
+    pub async fn peer(&self, upstream: &Upstream, attempt: usize) -> Result<(HttpPeer, bool), Arc<std::io::Error>> {
+        if let Some(address) = upstream.address {
+            return Ok((upstream.peer(SocketAddr::new(address, upstream.port)), false));
+        }
+        let key = (upstream.name.clone(), upstream.port);
+        let addresses = self
+            .found
+            .try_get_with(key, look_up(upstream.name.clone(), upstream.port))
+            .await?;
+        let address = addresses
+            .get(attempt.min(addresses.len().saturating_sub(1)))
+            .ok_or_else(|| std::io::Error::from(std::io::ErrorKind::AddrNotAvailable))?;
+        Ok((upstream.peer(*address), attempt + 1 < addresses.len()))
+    }
+}
+
+async fn look_up(name: String, port: u16) -> std::io::Result<Arc<[SocketAddr]>> {
+    let addresses: Arc<[SocketAddr]> = tokio::net::lookup_host((name, port)).await?.collect();
+    if addresses.is_empty() {
+        return Err(std::io::ErrorKind::AddrNotAvailable.into());
+    }
+    Ok(addresses)
+}
+
+/// `trusted_proxies`: whose word about the client is believed. By default
+/// nobody's.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct TrustedProxies(Vec<Proxy>);
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Proxy(IpNet);
+
+impl TryFrom<String> for Proxy {
+    type Error = String;
+
+    fn try_from(found: String) -> Result<Self, String> {
+        let net = found
+            .parse::<IpNet>()
+            .or_else(|_| found.parse::<IpAddr>().map(IpNet::from))
+            .map_err(|_| format!("found \"{found}\"; expected an address or a network, such as \"10.0.0.1\" or \"10.0.0.0/8\""))?;
+        if net.prefix_len() == 0 {
+            return Err(format!("found \"{found}\", which is everybody; expected the addresses of your own proxies"));
+        }
+        Ok(Self(net))
+    }
+}
+
+/// Who is at the other end, as far as trusted proxies tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The visitor's address.
+    pub address: IpAddr,
+    /// The scheme the visitor used.
+    pub scheme: PublicScheme,
+    /// The proxies between, from the visitor's side to ours.
+    via: Vec<IpAddr>,
+    /// Whether the connection comes from a trusted proxy.
+    pub through_proxy: bool,
+}
+
+impl Client {
+    /// A client nobody speaks for.
+    pub fn unknown(address: IpAddr, scheme: PublicScheme) -> Self {
+        Self {
+            address,
+            scheme,
+            via: Vec::new(),
+            through_proxy: false,
+        }
+    }
+}
+
+impl TrustedProxies {
+    fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|proxy| proxy.0.contains(&address))
+    }
+
+    /// Who sent a request that arrived from `peer` with `headers`.
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap, scheme: PublicScheme) -> Client {
+        let peer = peer.to_canonical();
+        let mut client = Client::unknown(peer, scheme);
+        client.through_proxy = self.trusts(peer);
+        if !client.through_proxy {
+            return client;
+        }
+        let mut hops: Vec<&str> = headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .collect();
+        while self.trusts(client.address) {
+            let Some(hop) = hops.pop().and_then(|hop| hop.trim().parse::<IpAddr>().ok()) else {
+                break;
+            };
+            client.via.insert(0, client.address);
+            client.address = hop.to_canonical();
+        }
+        match headers.get("x-forwarded-proto").map(|value| value.as_bytes()) {
+            Some(b"https") => client.scheme = PublicScheme::Https,
+            Some(b"http") => client.scheme = PublicScheme::Http,
+            _ => {}
+        }
+        client
+    }
+}
+
+/// Names that say where a request came from. Apps believe them, so that a
+/// client's own never pass. The last five are no standard and are read by many
+/// old apps all the same.
+fn says_where_from(name: &str) -> bool {
+    name.starts_with("x-forwarded-")
+        || name.starts_with("x-original-")
+        || matches!(
+            name,
+            "forwarded" | "x-real-ip" | "x-request-id" | "x-rewrite-url" | "true-client-ip" | "client-ip" | "x-client-ip" | "x-cluster-client-ip" | "cf-connecting-ip"
+        )
+}
+
+/// Takes away the client's own words about where the request came from. Behind
+/// a trusted proxy those that are not rebuilt here stay, for they are its own.
+pub fn strip_forwarded(request: &mut RequestHeader, client: &Client) {
+    let names: Vec<HeaderName> = request
+        .headers
+        .keys()
+        .filter(|name| says_where_from(name.as_str()))
+        .filter(|name| !client.through_proxy || rebuilt(name.as_str()))
+        .cloned()
+        .collect();
+    for name in names {
+        request.remove_header(&name);
+    }
+}
+
+fn rebuilt(name: &str) -> bool {
+    matches!(name, "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-real-ip" | "x-request-id" | "forwarded")
+}
+
+/// Writes where the request came from: call after [`strip_forwarded`].
+///
+/// # Errors
+/// When a value cannot stand in a header.
+pub fn write_forwarded(request: &mut RequestHeader, client: &Client, host: &str, request_id: &str) -> pingora::Result<()> {
+    let mut chain = client.address.to_string();
+    for hop in &client.via {
+        chain.push_str(", ");
+        chain.push_str(&hop.to_string());
+    }
+    request.insert_header("X-Forwarded-For", chain)?;
+    request.insert_header("X-Forwarded-Proto", client.scheme.as_str())?;
+    request.insert_header("X-Forwarded-Host", host)?;
+    request.insert_header("X-Real-IP", client.address.to_string())?;
+    request.insert_header("X-Request-Id", request_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_is_a_bare_http_url() {
+        let upstream = |text: &str| Upstream::try_from(text.to_owned());
+        assert_eq!(upstream("http://127.0.0.1:3000").unwrap().to_string(), "127.0.0.1:3000");
+        assert_eq!(upstream("https://app.example.com").unwrap().port, 443);
+        for wrong in ["127.0.0.1:3000", "ftp://a", "http://", "http://a/b", "http://a?b", "http://u:p@a", "unix:/x"] {
+            assert!(upstream(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    fn client(trusted: &[&str], peer: &str, headers: &[(&'static str, &str)]) -> Client {
+        let proxies = TrustedProxies(trusted.iter().map(|text| Proxy::try_from((*text).to_owned()).unwrap()).collect());
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        proxies.client(peer.parse().unwrap(), &map, PublicScheme::Https)
+    }
+
+    #[test]
+    fn a_strangers_word_about_itself_is_not_believed() {
+        let spoofed = [("x-forwarded-for", "1.1.1.1"), ("x-forwarded-proto", "http")];
+        let seen = client(&[], "9.9.9.9", &spoofed);
+        assert_eq!((seen.address.to_string().as_str(), seen.scheme), ("9.9.9.9", PublicScheme::Https));
+        assert!(!seen.through_proxy);
+    }
+
+    #[test]
+    fn proxies_are_walked_from_right_to_left_as_far_as_they_are_trusted() {
+        let seen = client(&["10.0.0.0/8"], "10.0.0.1", &[("x-forwarded-for", "6.6.6.6, 8.8.8.8"), ("x-forwarded-for", "10.0.0.2")]);
+        assert_eq!(seen.address.to_string(), "8.8.8.8");
+        assert_eq!(seen.via, ["10.0.0.2".parse::<IpAddr>().unwrap(), "10.0.0.1".parse().unwrap()]);
+        let broken = client(&["10.0.0.0/8"], "::ffff:10.0.0.1", &[("x-forwarded-for", "junk")]);
+        assert_eq!(broken.address.to_string(), "10.0.0.1");
+    }
+
+    #[test]
+    fn nobody_trusts_everybody() {
+        for wrong in ["0.0.0.0/0", "::/0", "proxy.example.com", ""] {
+            assert!(Proxy::try_from(wrong.to_owned()).is_err(), "{wrong}");
+        }
+    }
+}
