@@ -18,8 +18,9 @@ impl RequestId {
     /// and protects nothing.
     pub fn next() -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        static PROCESS: std::sync::LazyLock<u64> =
-            std::sync::LazyLock::new(|| getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id())));
+        static PROCESS: std::sync::LazyLock<u64> = std::sync::LazyLock::new(|| {
+            getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id()))
+        });
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         Self(format!("{:016x}{count:012x}", *PROCESS))
     }
@@ -27,7 +28,8 @@ impl RequestId {
     /// An id that a trusted proxy gave, if it is one a log line can bear.
     pub fn from_proxy(text: &str) -> Option<Self> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        ((1..=128).contains(&text.len()) && text.bytes().all(allowed)).then(|| Self(text.to_owned()))
+        ((1..=128).contains(&text.len()) && text.bytes().all(allowed))
+            .then(|| Self(text.to_owned()))
     }
 
     /// The id as text.

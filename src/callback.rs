@@ -101,7 +101,10 @@ impl Callbacks {
             Err(NoAnswer::Ambiguous) => return show(Trouble::BadRequest, ReturnTo::root()),
         };
         let mut logins = login::carried(&self.sessions, asked.cookie_lines(), &asked.host, now);
-        let Some(at) = logins.iter().position(|login| login.state.same(answer.state().as_str())) else {
+        let Some(at) = logins
+            .iter()
+            .position(|login| login.state.same(answer.state().as_str()))
+        else {
             return self.without_login(asked, Some(answer.state()), now);
         };
         let login = logins.swap_remove(at);
@@ -135,7 +138,13 @@ impl Callbacks {
             .cloned()
     }
 
-    fn has_session(&self, asked: &Asked<'_>, login: &Login, account: &LoginAccount, now: Now) -> bool {
+    fn has_session(
+        &self,
+        asked: &Asked<'_>,
+        login: &Login,
+        account: &LoginAccount,
+        now: Now,
+    ) -> bool {
         self.sessions
             .read(asked.cookie_lines(), &login.host, account, now)
             .is_ok_and(|carried| carried.session.scope() >= login.scope)
@@ -149,14 +158,19 @@ impl Callbacks {
             .routes
             .accounts(&asked.host)
             .into_iter()
-            .any(|account| self.sessions.read(asked.cookie_lines(), &asked.host, account, now).is_ok());
+            .any(|account| {
+                self.sessions
+                    .read(asked.cookie_lines(), &asked.host, account, now)
+                    .is_ok()
+            });
         if logged_in {
             return Outcome::Go(Reply::redirect("/"), "already_logged_in");
         }
         match state {
-            Some(state) if state.attempt() == 0 => {
-                Outcome::Go(Reply::redirect("/.wxgate/login?to=%2F&again=1"), "login_cookie_missing")
-            }
+            Some(state) if state.attempt() == 0 => Outcome::Go(
+                Reply::redirect("/.wxgate/login?to=%2F&again=1"),
+                "login_cookie_missing",
+            ),
             _ => show(Trouble::CookieMissing, ReturnTo::root()),
         }
     }
@@ -180,7 +194,14 @@ impl Callbacks {
         })
     }
 
-    async fn exchange(&self, asked: &Asked<'_>, login: Login, account: Arc<LoginAccount>, code: &Code, now: Now) -> Outcome {
+    async fn exchange(
+        &self,
+        asked: &Asked<'_>,
+        login: Login,
+        account: Arc<LoginAccount>,
+        code: &Code,
+        now: Now,
+    ) -> Outcome {
         match self.exchange_once(&login, &account, code, now).await {
             Ok(session) => {
                 let cookie = self.sessions.write(&session, &account, now);
@@ -196,7 +217,13 @@ impl Callbacks {
 
     /// One call for each (login, code). The call runs in a task of its own, so
     /// that a visitor who leaves does not take the others' answer along.
-    async fn exchange_once(&self, login: &Login, account: &Arc<LoginAccount>, code: &Code, now: Now) -> Result<Session, Failure> {
+    async fn exchange_once(
+        &self,
+        login: &Login,
+        account: &Arc<LoginAccount>,
+        code: &Code,
+        now: Now,
+    ) -> Result<Session, Failure> {
         let flight = Flight {
             state: login.state.clone(),
             code: code.digest(),
@@ -220,10 +247,20 @@ impl Callbacks {
         };
         let mut landing = self.flights.get_with(flight, start).await;
         let landed = landing.wait_for(Option::is_some).await;
-        landed.ok().and_then(|result| result.clone()).unwrap_or(Err(Failure::Internal))
+        landed
+            .ok()
+            .and_then(|result| result.clone())
+            .unwrap_or(Err(Failure::Internal))
     }
 
-    fn after_failure(&self, asked: &Asked<'_>, login: Login, account: &Arc<LoginAccount>, failure: Failure, now: Now) -> Outcome {
+    fn after_failure(
+        &self,
+        asked: &Asked<'_>,
+        login: Login,
+        account: &Arc<LoginAccount>,
+        failure: Failure,
+        now: Now,
+    ) -> Outcome {
         let error = match failure {
             Failure::Snapshot => return self.end(login, Trouble::Snapshot, None),
             Failure::GrantedLess => return self.end(login, Trouble::GrantedLess, None),
@@ -245,7 +282,13 @@ impl Callbacks {
         self.end(login, trouble, code)
     }
 
-    fn start_again(&self, asked: &Asked<'_>, login: Login, account: &Arc<LoginAccount>, now: Now) -> Outcome {
+    fn start_again(
+        &self,
+        asked: &Asked<'_>,
+        login: Login,
+        account: &Arc<LoginAccount>,
+        now: Now,
+    ) -> Outcome {
         let forget = login.forget(&self.sessions);
         let start = login::Start {
             host: &login.host,
@@ -278,7 +321,11 @@ fn consequence(meaning: Meaning) -> Trouble {
         Meaning::Refused => Trouble::Refused,
         Meaning::Quota => Trouble::Quota,
         Meaning::Barred => Trouble::Barred,
-        Meaning::Operator | Meaning::NotGranted | Meaning::TokenDead | Meaning::RefreshDead | Meaning::Unknown => Trouble::AccountBroken,
+        Meaning::Operator
+        | Meaning::NotGranted
+        | Meaning::TokenDead
+        | Meaning::RefreshDead
+        | Meaning::Unknown => Trouble::AccountBroken,
     }
 }
 
@@ -296,21 +343,33 @@ struct Work {
 impl Work {
     async fn run(self) -> Result<Session, Failure> {
         let account = &self.account.wechat;
-        let grant = self.api.exchange(account, &self.code).await.map_err(|error| self.failed("exchange", error))?;
+        let grant = self
+            .api
+            .exchange(account, &self.code)
+            .await
+            .map_err(|error| self.failed("exchange", error))?;
         if grant.is_snapshot() {
             return Err(Failure::Snapshot);
         }
         if grant.scope() < self.scope {
-            warn!(account = self.account.name.as_str(), asked = self.scope.as_str(), "WeChat granted less than was asked for");
+            warn!(
+                account = self.account.name.as_str(),
+                asked = self.scope.as_str(),
+                "WeChat granted less than was asked for"
+            );
             return Err(Failure::GrantedLess);
         }
         let profile = match self.scope {
             Scope::Base => Profile::default(),
             // The visitor is known; without a profile the app knows less of them.
-            Scope::Userinfo => self.api.profile(account, &grant).await.unwrap_or_else(|error| {
-                self.failed("profile", error);
-                Profile::default()
-            }),
+            Scope::Userinfo => self
+                .api
+                .profile(account, &grant)
+                .await
+                .unwrap_or_else(|error| {
+                    self.failed("profile", error);
+                    Profile::default()
+                }),
         };
         self.sessions
             .open(&self.host, &self.account, &grant, profile, self.now)

@@ -68,7 +68,12 @@ impl CookieSettings {
     /// Settings for cookies named after `name`. With `secure` the names carry
     /// the prefixes that bind them to https, and without `domain` to this host
     /// (RFC 6265bis, section 4.1.3).
-    pub fn new(name: &str, domain: Option<String>, same_site: SameSiteSetting, secure: bool) -> Self {
+    pub fn new(
+        name: &str,
+        domain: Option<String>,
+        same_site: SameSiteSetting,
+        secure: bool,
+    ) -> Self {
         let any_path = if secure { "__Secure-" } else { "" };
         let root_path = match (secure, &domain) {
             (true, None) => "__Host-",
@@ -142,7 +147,9 @@ impl CookieSettings {
 
     /// Whether the `Set-Cookie` value `line` would write one of the gateway's.
     pub fn sets_ours(&self, line: &[u8]) -> bool {
-        pieces(line).next().is_some_and(|pair| self.is_ours(split_pair(pair).0))
+        pieces(line)
+            .next()
+            .is_some_and(|pair| self.is_ours(split_pair(pair).0))
     }
 
     /// What the app receives of the `Cookie` lines in `headers`: everything but
@@ -177,7 +184,10 @@ impl CookieSettings {
 
 /// The values of all `Cookie` headers.
 pub fn lines(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    headers.get_all(header::COOKIE).iter().map(|value| value.as_bytes())
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(|value| value.as_bytes())
 }
 
 fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -191,7 +201,9 @@ fn split_pair(piece: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// Every name and value in the request's `Cookie` lines.
-pub fn pairs<'h>(lines: impl Iterator<Item = &'h [u8]>) -> impl Iterator<Item = (&'h [u8], &'h [u8])> {
+pub fn pairs<'h>(
+    lines: impl Iterator<Item = &'h [u8]>,
+) -> impl Iterator<Item = (&'h [u8], &'h [u8])> {
     lines.flat_map(pieces).map(split_pair)
 }
 
@@ -240,11 +252,23 @@ mod tests {
     fn the_app_gets_its_own_cookies_byte_for_byte() {
         assert_eq!(for_app(&["a=1;b=2 ;  c"], None), ForApp::Unchanged);
         let ours = "__Host-wxgate_shop=v";
-        assert_eq!(for_app(&[&format!("a=1; {ours}")], Some("__Host-wxgate_shop")), ForApp::Unchanged);
-        assert_eq!(for_app(&[&format!("a=1; {ours}; b=\"x; y\"")], None), replaced("a=1; b=\"x; y\""));
+        assert_eq!(
+            for_app(&[&format!("a=1; {ours}")], Some("__Host-wxgate_shop")),
+            ForApp::Unchanged
+        );
+        assert_eq!(
+            for_app(&[&format!("a=1; {ours}; b=\"x; y\"")], None),
+            replaced("a=1; b=\"x; y\"")
+        );
         assert_eq!(for_app(&[ours], None), ForApp::Removed);
         assert_eq!(
-            for_app(&["__Host-wxgate_other=v; a=1", "__Secure-wxgate-login-ab=w; b=2; __Host-wxgate-pending=ab"], Some("__Host-wxgate_shop")),
+            for_app(
+                &[
+                    "__Host-wxgate_other=v; a=1",
+                    "__Secure-wxgate-login-ab=w; b=2; __Host-wxgate-pending=ab"
+                ],
+                Some("__Host-wxgate_shop")
+            ),
             replaced("a=1; b=2")
         );
         assert_eq!(for_app(&["a=1", "b=2"], None), replaced("a=1; b=2"));
@@ -255,10 +279,20 @@ mod tests {
     #[test]
     fn set_cookie_binds_to_host_and_https() {
         let text = settings().write("n", "v", "/", MaxAge::Seconds(60));
-        for part in ["n=v", "HttpOnly", "SameSite=Lax", "Secure", "Path=/", "Max-Age=60"] {
+        for part in [
+            "n=v",
+            "HttpOnly",
+            "SameSite=Lax",
+            "Secure",
+            "Path=/",
+            "Max-Age=60",
+        ] {
             assert!(text.contains(part), "{text}");
         }
         let gone = settings().write("n", "", "/", MaxAge::Delete);
-        assert!(gone.contains("Max-Age=0") && gone.contains("Path=/"), "{gone}");
+        assert!(
+            gone.contains("Max-Age=0") && gone.contains("Path=/"),
+            "{gone}"
+        );
     }
 }

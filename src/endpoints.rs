@@ -94,7 +94,9 @@ impl LoginQuery {
     pub fn read(asked: &Asked<'_>, routes: &Routes) -> Option<Self> {
         let origin = routes.origin(&asked.host);
         let pairs = || form_urlencoded::parse(asked.query.unwrap_or_default().as_bytes());
-        let mut targets = pairs().filter(|(name, _)| name == "to").map(|(_, value)| value);
+        let mut targets = pairs()
+            .filter(|(name, _)| name == "to")
+            .map(|(_, value)| value);
         let to = match (targets.next(), targets.next()) {
             (None, _) => ReturnTo::root(),
             (Some(to), None) => ReturnTo::of_parameter(&origin, &to)?,
@@ -106,16 +108,29 @@ impl LoginQuery {
 }
 
 /// The first session that a request carries with any of its host's accounts.
-pub fn any_session(asked: &Asked<'_>, routes: &Routes, sessions: &Sessions, now: Now) -> Option<(Arc<LoginAccount>, Session)> {
-    routes.accounts(&asked.host).into_iter().find_map(|account| {
-        let carried = sessions.read(asked.cookie_lines(), &asked.host, account, now).ok()?;
-        Some((Arc::clone(account), carried.session))
-    })
+pub fn any_session(
+    asked: &Asked<'_>,
+    routes: &Routes,
+    sessions: &Sessions,
+    now: Now,
+) -> Option<(Arc<LoginAccount>, Session)> {
+    routes
+        .accounts(&asked.host)
+        .into_iter()
+        .find_map(|account| {
+            let carried = sessions
+                .read(asked.cookie_lines(), &asked.host, account, now)
+                .ok()?;
+            Some((Arc::clone(account), carried.session))
+        })
 }
 
 /// `openid`: what a page that does WeChat's login itself expects.
 pub fn openid(session: &Session) -> Reply {
-    Reply::json(StatusCode::OK, &json!({"code": 0, "data": {"openid": session.openid().as_str()}}))
+    Reply::json(
+        StatusCode::OK,
+        &json!({"code": 0, "data": {"openid": session.openid().as_str()}}),
+    )
 }
 
 /// `me`: all that the app is told.
@@ -136,7 +151,11 @@ pub fn me(account: &LoginAccount, session: &Session, sessions: &Sessions) -> Rep
 
 /// `logout`: ends every session and every login of this browser at this host.
 /// Answers with the trouble to show where a page is to be shown.
-pub fn logout(asked: &Asked<'_>, routes: &Routes, sessions: &Sessions) -> (Result<Reply, Trouble>, Vec<String>) {
+pub fn logout(
+    asked: &Asked<'_>,
+    routes: &Routes,
+    sessions: &Sessions,
+) -> (Result<Reply, Trouble>, Vec<String>) {
     if asked.method() != Method::POST {
         return (Err(Trouble::ConfirmLogout), Vec::new());
     }
@@ -163,10 +182,23 @@ mod tests {
     #[test]
     fn everything_below_the_prefix_is_the_gateways() {
         assert_eq!(Endpoint::at("/.wxgate/callback"), Some(Endpoint::Callback));
-        for path in ["/.wxgate", "/.wxgate/", "/.wxgate/callback/", "/.wxgate/../x", "/.wxgate//me", "/.wxgate/ME"] {
+        for path in [
+            "/.wxgate",
+            "/.wxgate/",
+            "/.wxgate/callback/",
+            "/.wxgate/../x",
+            "/.wxgate//me",
+            "/.wxgate/ME",
+        ] {
             assert_eq!(Endpoint::at(path), Some(Endpoint::Unknown), "{path}");
         }
-        for path in ["/.wxgatex", "/x/.wxgate/me", "/", "/%2ewxgate/me", "//.wxgate/me"] {
+        for path in [
+            "/.wxgatex",
+            "/x/.wxgate/me",
+            "/",
+            "/%2ewxgate/me",
+            "//.wxgate/me",
+        ] {
             assert_eq!(Endpoint::at(path), None, "{path}");
         }
     }
@@ -175,6 +207,9 @@ mod tests {
     fn a_login_path_says_where_to_go() {
         let origin = crate::origin::PublicOrigin::try_from("https://a.example".to_owned()).unwrap();
         let to = ReturnTo::of_request(&origin, "/x?a=1&b=%20").unwrap();
-        assert_eq!(login_path(&to), "/.wxgate/login?to=%2Fx%3Fa%3D1%26b%3D%2520");
+        assert_eq!(
+            login_path(&to),
+            "/.wxgate/login?to=%2Fx%3Fa%3D1%26b%3D%2520"
+        );
     }
 }

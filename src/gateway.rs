@@ -119,7 +119,9 @@ impl Drop for InFlight {
 }
 
 fn seconds_since_1970() -> Now {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 impl Gateway {
@@ -143,18 +145,29 @@ impl Gateway {
             return match route.auth {
                 Auth::None => Decision::Forward(Permit::Public(Arc::clone(route))),
                 // `config` makes no such route; should one exist, nobody passes.
-                Auth::Required | Auth::Optional => Decision::Refuse(Trouble::Internal, "route_without_account"),
+                Auth::Required | Auth::Optional => {
+                    Decision::Refuse(Trouble::Internal, "route_without_account")
+                }
             };
         };
         let session = match route.auth {
             Auth::None => Err(NoSession::Absent),
-            Auth::Required | Auth::Optional => self.sessions.read(asked.cookie_lines(), &asked.host, account, now),
+            Auth::Required | Auth::Optional => {
+                self.sessions
+                    .read(asked.cookie_lines(), &asked.host, account, now)
+            }
         };
         match (route.auth, session, asked.kind()) {
             (Auth::None, _, _) => Decision::Forward(Permit::Public(Arc::clone(route))),
             (Auth::Optional, Err(_), _) => Decision::Forward(Permit::Anonymous(Arc::clone(route))),
-            (auth, Ok(carried), _) if auth == Auth::Optional || carried.session.scope() >= route.scope => {
-                Decision::Forward(Permit::Vouched(Arc::clone(route), Arc::clone(account), Box::new(carried)))
+            (auth, Ok(carried), _)
+                if auth == Auth::Optional || carried.session.scope() >= route.scope =>
+            {
+                Decision::Forward(Permit::Vouched(
+                    Arc::clone(route),
+                    Arc::clone(account),
+                    Box::new(carried),
+                ))
             }
             (_, session, Kind::Navigation) => {
                 let why = session.err().unwrap_or(NoSession::Absent);
@@ -165,12 +178,19 @@ impl Gateway {
                 }
             }
             (_, _, Kind::Form) => Decision::Refuse(Trouble::SessionEnded, "form_without_session"),
-            (_, session, Kind::Other) => Decision::LoginRequired(session.err().unwrap_or(NoSession::Absent)),
+            (_, session, Kind::Other) => {
+                Decision::LoginRequired(session.err().unwrap_or(NoSession::Absent))
+            }
         }
     }
 
     /// Carries out a decision: `None` forwards.
-    async fn carry_out(&self, decision: Decision<'_>, asked: &Asked<'_>, visit: &mut Visit) -> Option<Reply> {
+    async fn carry_out(
+        &self,
+        decision: Decision<'_>,
+        asked: &Asked<'_>,
+        visit: &mut Visit,
+    ) -> Option<Reply> {
         match decision {
             Decision::Forward(permit) => {
                 let (way, reason) = match &permit {
@@ -222,8 +242,20 @@ impl Gateway {
             .unwrap_or_else(ReturnTo::root)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one login, which no other place needs together")]
-    fn login(&self, route: &Route, account: &LoginAccount, to: ReturnTo, attempt: u8, asked: &Asked<'_>, visit: &mut Visit, reason: &'static str) -> Reply {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one login, which no other place needs together"
+    )]
+    fn login(
+        &self,
+        route: &Route,
+        account: &LoginAccount,
+        to: ReturnTo,
+        attempt: u8,
+        asked: &Asked<'_>,
+        visit: &mut Visit,
+        reason: &'static str,
+    ) -> Reply {
         let start = login::Start {
             host: &asked.host,
             account,
@@ -250,7 +282,12 @@ impl Gateway {
                 visit.log.decided(Way::Callback, reason);
                 reply
             }
-            Outcome::Show(Shown { trouble, to, errcode, cookies }) => {
+            Outcome::Show(Shown {
+                trouble,
+                to,
+                errcode,
+                cookies,
+            }) => {
                 visit.log.decided(Way::Callback, trouble.reason());
                 let page = Page {
                     trouble,
@@ -259,7 +296,9 @@ impl Gateway {
                     errcode: errcode.as_ref(),
                     request_id: visit.request_id.as_str(),
                 };
-                cookies.iter().fold(page.reply(), |reply, cookie| reply.with_cookie(cookie))
+                cookies
+                    .iter()
+                    .fold(page.reply(), |reply, cookie| reply.with_cookie(cookie))
             }
         }
     }
@@ -269,12 +308,18 @@ impl Gateway {
         match endpoint {
             Endpoint::Login => self.login_endpoint(asked, visit),
             Endpoint::Logout => self.logout(asked, visit),
-            Endpoint::Me | Endpoint::OpenId => match endpoints::any_session(asked, &self.routes, &self.sessions, visit.now) {
-                None => self.login_required(asked),
-                Some((_, session)) if endpoint == Endpoint::OpenId => endpoints::openid(&session),
-                Some((account, session)) => endpoints::me(&account, &session, &self.sessions),
-            },
-            Endpoint::Callback | Endpoint::Unknown => self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit),
+            Endpoint::Me | Endpoint::OpenId => {
+                match endpoints::any_session(asked, &self.routes, &self.sessions, visit.now) {
+                    None => self.login_required(asked),
+                    Some((_, session)) if endpoint == Endpoint::OpenId => {
+                        endpoints::openid(&session)
+                    }
+                    Some((account, session)) => endpoints::me(&account, &session, &self.sessions),
+                }
+            }
+            Endpoint::Callback | Endpoint::Unknown => {
+                self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit)
+            }
         }
     }
 
@@ -293,13 +338,25 @@ impl Gateway {
         let Some(account) = &route.account else {
             return Reply::redirect(&target);
         };
-        match self.sessions.read(asked.cookie_lines(), &asked.host, account, visit.now) {
+        match self
+            .sessions
+            .read(asked.cookie_lines(), &asked.host, account, visit.now)
+        {
             Ok(carried) if carried.session.scope() >= route.scope => Reply::redirect(&target),
-            _ if asked.inside_wechat() || route.outside_wechat == OutsideWeChat::Redirect => {
-                self.login(route, account, query.to, query.attempt, asked, visit, "login_endpoint")
-            }
+            _ if asked.inside_wechat() || route.outside_wechat == OutsideWeChat::Redirect => self
+                .login(
+                    route,
+                    account,
+                    query.to,
+                    query.attempt,
+                    asked,
+                    visit,
+                    "login_endpoint",
+                ),
             _ => {
-                visit.log.decided(Way::Refused, Trouble::OutsideWeChat.reason());
+                visit
+                    .log
+                    .decided(Way::Refused, Trouble::OutsideWeChat.reason());
                 self.page(Trouble::OutsideWeChat, asked, &query.to, visit)
             }
         }
@@ -314,7 +371,9 @@ impl Gateway {
                 self.page(trouble, asked, &ReturnTo::root(), visit)
             }
         };
-        cookies.iter().fold(reply, |reply, cookie| reply.with_cookie(cookie))
+        cookies
+            .iter()
+            .fold(reply, |reply, cookie| reply.with_cookie(cookie))
     }
 
     /// 401 with the address to log in at: it leads back to the page that asked.
@@ -324,7 +383,11 @@ impl Gateway {
             .page_of(origin.as_str())
             .and_then(|page| ReturnTo::of_parameter(&origin, page))
             .unwrap_or_else(ReturnTo::root);
-        Reply::login_required(&format!("{}{}", origin.as_str(), endpoints::login_path(&page)))
+        Reply::login_required(&format!(
+            "{}{}",
+            origin.as_str(),
+            endpoints::login_path(&page)
+        ))
     }
 
     /// A trouble as this request can be told of it: a page to people, JSON to
@@ -335,7 +398,9 @@ impl Gateway {
         let onward = match trouble {
             Trouble::ConfirmLogout => Onward::Post("/.wxgate/logout"),
             Trouble::SessionEnded => Onward::Link(&login),
-            Trouble::OutsideWeChat | Trouble::AppDown | Trouble::AppSlow => Onward::Link(to.as_str()),
+            Trouble::OutsideWeChat | Trouble::AppDown | Trouble::AppSlow => {
+                Onward::Link(to.as_str())
+            }
             _ => Onward::Link("/"),
         };
         let page = Page {
@@ -379,7 +444,11 @@ impl ProxyHttp for Gateway {
     }
 
     /// Pingora's limits, which are none, become ours.
-    async fn early_request_filter(&self, downstream: &mut Downstream, _visit: &mut Visit) -> Result<()> {
+    async fn early_request_filter(
+        &self,
+        downstream: &mut Downstream,
+        _visit: &mut Visit,
+    ) -> Result<()> {
         // Only where Pingora keeps the connection anyway: it has marked those
         // of unclear framing to be closed.
         if downstream.get_keepalive().is_some() {
@@ -391,13 +460,21 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, downstream: &mut Downstream, visit: &mut Visit) -> Result<bool> {
-        let peer = downstream.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
+        let peer = downstream
+            .client_addr()
+            .and_then(|address| address.as_inet())
+            .map(|address| address.ip());
         let header = downstream.req_header();
         if let Some(peer) = peer {
-            visit.client = self.trusted_proxies.client(peer, &header.headers, self.scheme);
+            visit.client = self
+                .trusted_proxies
+                .client(peer, &header.headers, self.scheme);
         }
         if visit.client.through_proxy
-            && let Some(id) = header.headers.get("x-request-id").and_then(|id| RequestId::from_proxy(id.to_str().ok()?))
+            && let Some(id) = header
+                .headers
+                .get("x-request-id")
+                .and_then(|id| RequestId::from_proxy(id.to_str().ok()?))
         {
             visit.request_id = id;
         }
@@ -426,11 +503,19 @@ impl ProxyHttp for Gateway {
         Ok(true)
     }
 
-    async fn upstream_peer(&self, _downstream: &mut Downstream, visit: &mut Visit) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        _downstream: &mut Downstream,
+        visit: &mut Visit,
+    ) -> Result<Box<HttpPeer>> {
         let Some(permit) = &visit.permit else {
             return Error::e_explain(ErrorType::InternalError, "a request without a permit");
         };
-        match self.resolver.peer(&permit.route().upstream, visit.attempt).await {
+        match self
+            .resolver
+            .peer(&permit.route().upstream, visit.attempt)
+            .await
+        {
             Ok((peer, more)) => {
                 visit.more_addresses = more;
                 Ok(Box::new(peer))
@@ -445,13 +530,24 @@ impl ProxyHttp for Gateway {
 
     /// The app's other addresses are tried before it counts as down: nothing
     /// was sent yet.
-    fn fail_to_connect(&self, _downstream: &mut Downstream, _peer: &HttpPeer, visit: &mut Visit, mut error: Box<Error>) -> Box<Error> {
+    fn fail_to_connect(
+        &self,
+        _downstream: &mut Downstream,
+        _peer: &HttpPeer,
+        visit: &mut Visit,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
         visit.attempt += 1;
         error.set_retry(visit.more_addresses);
         error
     }
 
-    async fn upstream_request_filter(&self, downstream: &mut Downstream, request: &mut RequestHeader, visit: &mut Visit) -> Result<()> {
+    async fn upstream_request_filter(
+        &self,
+        downstream: &mut Downstream,
+        request: &mut RequestHeader,
+        visit: &mut Visit,
+    ) -> Result<()> {
         let Some(permit) = &visit.permit else {
             return Error::e_explain(ErrorType::InternalError, "a request without a permit");
         };
@@ -459,7 +555,9 @@ impl ProxyHttp for Gateway {
         identity::strip(request, &self.allowed_underscores);
         upstream::strip_forwarded(request, &visit.client);
         let kept = match (permit, route.session_cookie) {
-            (Permit::Vouched(_, account, _), SessionCookie::Forward) => Some(account.session_cookie.as_str()),
+            (Permit::Vouched(_, account, _), SessionCookie::Forward) => {
+                Some(account.session_cookie.as_str())
+            }
             _ => None,
         };
         match self.sessions.cookies().for_app(&request.headers, kept) {
@@ -468,11 +566,17 @@ impl ProxyHttp for Gateway {
                 request.remove_header(&header::COOKIE);
             }
             ForApp::Replaced(line) => {
-                let line = HeaderValue::from_bytes(&line).map_err(|_| Error::new(ErrorType::InternalError))?;
+                let line = HeaderValue::from_bytes(&line)
+                    .map_err(|_| Error::new(ErrorType::InternalError))?;
                 request.insert_header(header::COOKIE, line)?;
             }
         }
-        let authority = downstream.req_header().headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let authority = downstream
+            .req_header()
+            .headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or_default();
         upstream::write_forwarded(request, &visit.client, authority, visit.request_id.as_str())?;
         for (name, value) in &route.headers {
             request.insert_header(name.clone(), value.clone())?;
@@ -487,21 +591,35 @@ impl ProxyHttp for Gateway {
     }
 
     /// What no app may say in the gateway's name, and what ends at each hop.
-    async fn upstream_response_filter(&self, downstream: &mut Downstream, response: &mut ResponseHeader, _visit: &mut Visit) -> Result<()> {
+    async fn upstream_response_filter(
+        &self,
+        downstream: &mut Downstream,
+        response: &mut ResponseHeader,
+        _visit: &mut Visit,
+    ) -> Result<()> {
         if response.status == StatusCode::SWITCHING_PROTOCOLS && !downstream.is_upgrade_req() {
             return Error::e_explain(ErrorType::InvalidHTTPHeader, "a 101 nobody asked for");
         }
         for name in ["keep-alive", "proxy-connection", "trailer"] {
             response.remove_header(name);
         }
-        let names: Vec<HeaderName> = response.headers.keys().filter(|name| identity::is_identity(name.as_str())).cloned().collect();
+        let names: Vec<HeaderName> = response
+            .headers
+            .keys()
+            .filter(|name| identity::is_identity(name.as_str()))
+            .cloned()
+            .collect();
         for name in names {
             response.remove_header(&name);
         }
         let ours = |cookie: &HeaderValue| self.sessions.cookies().sets_ours(cookie.as_bytes());
         let cookies = response.headers.get_all(header::SET_COOKIE);
         if cookies.iter().any(ours) {
-            let kept: Vec<HeaderValue> = cookies.iter().filter(|cookie| !ours(cookie)).cloned().collect();
+            let kept: Vec<HeaderValue> = cookies
+                .iter()
+                .filter(|cookie| !ours(cookie))
+                .cloned()
+                .collect();
             response.remove_header(&header::SET_COOKIE);
             for cookie in kept {
                 response.append_header(header::SET_COOKIE, cookie)?;
@@ -512,7 +630,12 @@ impl ProxyHttp for Gateway {
 
     /// Renews the session's cookie, but never in an answer that caches between
     /// may give to others.
-    async fn response_filter(&self, _downstream: &mut Downstream, response: &mut ResponseHeader, visit: &mut Visit) -> Result<()> {
+    async fn response_filter(
+        &self,
+        _downstream: &mut Downstream,
+        response: &mut ResponseHeader,
+        visit: &mut Visit,
+    ) -> Result<()> {
         if let Some(Permit::Vouched(_, account, carried)) = &visit.permit
             && carried.renew
             && !response.status.is_informational()
@@ -524,15 +647,27 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
-    async fn fail_to_proxy(&self, downstream: &mut Downstream, error: &Error, visit: &mut Visit) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        downstream: &mut Downstream,
+        error: &Error,
+        visit: &mut Visit,
+    ) -> FailToProxy {
         let trouble = trouble_of(error, visit);
         let status = match trouble {
             Some(trouble) => self.tell(downstream, trouble, visit).await,
             None => 0,
         };
         if error.esource() != &ErrorSource::Downstream {
-            let upstream = visit.permit.as_ref().map(|permit| permit.route().upstream.to_string());
-            warn!(upstream, error = error.etype().as_str(), "the app did not answer");
+            let upstream = visit
+                .permit
+                .as_ref()
+                .map(|permit| permit.route().upstream.to_string());
+            warn!(
+                upstream,
+                error = error.etype().as_str(),
+                "the app did not answer"
+            );
         }
         FailToProxy {
             error_code: status,
@@ -540,15 +675,26 @@ impl ProxyHttp for Gateway {
         }
     }
 
-    async fn logging(&self, downstream: &mut Downstream, _error: Option<&Error>, visit: &mut Visit) {
-        let status = downstream.response_written().map_or(0, |response| response.status.as_u16());
+    async fn logging(
+        &self,
+        downstream: &mut Downstream,
+        _error: Option<&Error>,
+        visit: &mut Visit,
+    ) {
+        let status = downstream
+            .response_written()
+            .map_or(0, |response| response.status.as_u16());
         let header = downstream.req_header();
         let target = String::from_utf8_lossy(header.raw_path());
         visit.log.write(&access_log::Request {
             id: visit.request_id.as_str(),
             client: Some(visit.client.address),
             method: header.method.as_str(),
-            host: header.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
+            host: header
+                .headers
+                .get(header::HOST)
+                .and_then(|host| host.to_str().ok())
+                .unwrap_or_default(),
             path: target.split('?').next().unwrap_or_default(),
             status,
         });
@@ -556,7 +702,11 @@ impl ProxyHttp for Gateway {
 
     /// Pingora writes this into its log: no query, where codes stand.
     fn request_summary(&self, downstream: &Downstream, visit: &Visit) -> String {
-        format!("{} {}", downstream.req_header().method, visit.request_id.as_str())
+        format!(
+            "{} {}",
+            downstream.req_header().method,
+            visit.request_id.as_str()
+        )
     }
 }
 
@@ -586,9 +736,14 @@ fn trouble_of(error: &Error, visit: &Visit) -> Option<Trouble> {
         return visit.trouble;
     }
     match (error.esource(), error.etype()) {
-        (ErrorSource::Downstream, ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed) => None,
+        (
+            ErrorSource::Downstream,
+            ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed,
+        ) => None,
         (ErrorSource::Downstream, _) => Some(Trouble::BadRequest),
-        (_, ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout) => Some(Trouble::AppSlow),
+        (_, ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
+            Some(Trouble::AppSlow)
+        }
         (ErrorSource::Upstream, _) | (_, ErrorType::ConnectError) => Some(Trouble::AppDown),
         (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Trouble::Internal),
     }
@@ -597,7 +752,9 @@ fn trouble_of(error: &Error, visit: &Visit) -> Option<Trouble> {
 fn refuse_unread(unreadable: Unreadable, visit: &Visit) -> Reply {
     let (trouble, status) = match unreadable {
         Unreadable::Method => (Trouble::MethodNotAllowed, StatusCode::METHOD_NOT_ALLOWED),
-        Unreadable::Host | Unreadable::Target | Unreadable::Framing => (Trouble::BadRequest, StatusCode::BAD_REQUEST),
+        Unreadable::Host | Unreadable::Target | Unreadable::Framing => {
+            (Trouble::BadRequest, StatusCode::BAD_REQUEST)
+        }
     };
     plain(trouble, status, visit)
 }

@@ -23,17 +23,32 @@ pub type AllowedUnderscores = HashSet<HeaderName>;
 /// Whether an app could take `name` for one of the identity headers.
 pub fn is_identity(name: &str) -> bool {
     let folded = |byte: u8| {
-        if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
+        if byte.is_ascii_alphanumeric() {
+            byte.to_ascii_lowercase()
+        } else {
+            b'-'
+        }
     };
-    name.len() >= FAMILY.len() && name.bytes().zip(FAMILY).all(|(byte, expected)| folded(byte) == *expected)
+    name.len() >= FAMILY.len()
+        && name
+            .bytes()
+            .zip(FAMILY)
+            .all(|(byte, expected)| folded(byte) == *expected)
 }
 
 /// Removes every header that an app could take for an identity, and every name
 /// with `_` that is not in `allowed`.
 pub fn strip(request: &mut RequestHeader, allowed: &AllowedUnderscores) {
-    let goes = |name: &HeaderName| is_identity(name.as_str()) || (name.as_str().contains('_') && !allowed.contains(name));
+    let goes = |name: &HeaderName| {
+        is_identity(name.as_str()) || (name.as_str().contains('_') && !allowed.contains(name))
+    };
     // Nearly always there is none, and nothing is allocated.
-    let names: Vec<HeaderName> = request.headers.keys().filter(|name| goes(name)).cloned().collect();
+    let names: Vec<HeaderName> = request
+        .headers
+        .keys()
+        .filter(|name| goes(name))
+        .cloned()
+        .collect();
     for name in names {
         request.remove_header(&name);
     }
@@ -53,7 +68,10 @@ pub fn vouch(request: &mut RequestHeader, session: &Session) -> pingora::Result<
         request.insert_header("X-WeChat-UnionId", unionid.as_str())?;
     }
     if let Some(nickname) = session.nickname() {
-        request.insert_header("X-WeChat-Nickname", utf8_percent_encode(nickname, COMPONENT).to_string())?;
+        request.insert_header(
+            "X-WeChat-Nickname",
+            utf8_percent_encode(nickname, COMPONENT).to_string(),
+        )?;
     }
     if let Some(avatar) = session.avatar() {
         request.insert_header("X-WeChat-Avatar", avatar)?;
@@ -67,10 +85,25 @@ mod tests {
 
     #[test]
     fn every_spelling_that_an_app_may_fold_is_known() {
-        for name in ["x-wechat-openid", "X-WeChat-OpenId", "x_wechat_openid", "X-WECHAT_OPENID", "x.wechat.openid", "x!wechat~openid", "X-WeChat-"] {
+        for name in [
+            "x-wechat-openid",
+            "X-WeChat-OpenId",
+            "x_wechat_openid",
+            "X-WECHAT_OPENID",
+            "x.wechat.openid",
+            "x!wechat~openid",
+            "X-WeChat-",
+        ] {
             assert!(is_identity(name), "{name}");
         }
-        for name in ["x-wechat", "xwechat-openid", "x-wechatopenid", "wechat-openid", "x-wx-openid", ""] {
+        for name in [
+            "x-wechat",
+            "xwechat-openid",
+            "x-wechatopenid",
+            "wechat-openid",
+            "x-wx-openid",
+            "",
+        ] {
             assert!(!is_identity(name), "{name}");
         }
     }
@@ -78,11 +111,23 @@ mod tests {
     #[test]
     fn stripping_leaves_the_apps_own_headers() {
         let mut request = RequestHeader::build("GET", b"/", None).unwrap();
-        for name in ["X-WeChat-OpenId", "x_wechat_unionid", "X-Legacy_Thing", "X_Kept", "X-Other"] {
+        for name in [
+            "X-WeChat-OpenId",
+            "x_wechat_unionid",
+            "X-Legacy_Thing",
+            "X_Kept",
+            "X-Other",
+        ] {
             request.append_header(name, "v").unwrap();
         }
-        strip(&mut request, &HashSet::from([HeaderName::from_static("x_kept")]));
+        strip(
+            &mut request,
+            &HashSet::from([HeaderName::from_static("x_kept")]),
+        );
         let left: Vec<&str> = request.headers.keys().map(HeaderName::as_str).collect();
-        assert!(left.len() == 2 && left.contains(&"x_kept") && left.contains(&"x-other"), "{left:?}");
+        assert!(
+            left.len() == 2 && left.contains(&"x_kept") && left.contains(&"x-other"),
+            "{left:?}"
+        );
     }
 }

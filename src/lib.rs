@@ -1,16 +1,20 @@
 //! wxgate.
 pub mod access_log;
 pub mod callback;
+pub mod config;
 pub mod cookies;
+pub mod demo;
 pub mod endpoints;
 pub mod gateway;
 pub mod identity;
+pub mod logging;
 pub mod login;
 pub mod origin;
 pub mod reply;
 pub mod request;
 pub mod route;
 pub mod secret;
+pub mod server;
 pub mod session;
 pub mod signing;
 pub mod simulator;

@@ -83,7 +83,10 @@ pub fn start<'h>(
     now: Now,
 ) -> Result<Reply, getrandom::Error> {
     let state = State::random(start.attempt)?;
-    let url = start.account.wechat.authorize_url(CALLBACK_PATH, start.scope, &state);
+    let url = start
+        .account
+        .wechat
+        .authorize_url(CALLBACK_PATH, start.scope, &state);
     let login = Login {
         host: start.host.clone(),
         app_id: start.account.wechat.app_id().as_str().to_owned(),
@@ -102,13 +105,21 @@ pub fn start<'h>(
     for piece in pieces.drain(..dropped) {
         reply = reply.with_cookie(&forget_piece(settings, &piece));
     }
-    let list = settings.write(settings.pending_name(), &pieces.join("."), "/", MaxAge::Seconds(LIFETIME));
+    let list = settings.write(
+        settings.pending_name(),
+        &pieces.join("."),
+        "/",
+        MaxAge::Seconds(LIFETIME),
+    );
     Ok(reply.with_cookie(&list))
 }
 
 /// The pieces of the logins in flight, oldest first. The list is only a hint:
 /// whoever forges it drops logins of their own.
-fn pending<'h>(settings: &CookieSettings, cookie_lines: impl Iterator<Item = &'h [u8]>) -> Vec<String> {
+fn pending<'h>(
+    settings: &CookieSettings,
+    cookie_lines: impl Iterator<Item = &'h [u8]>,
+) -> Vec<String> {
     let cookies::Found::Once(list) = cookies::find(cookie_lines, settings.pending_name()) else {
         return Vec::new();
     };
@@ -121,11 +132,19 @@ fn pending<'h>(settings: &CookieSettings, cookie_lines: impl Iterator<Item = &'h
 }
 
 fn forget_piece(settings: &CookieSettings, piece: &str) -> String {
-    settings.write(&settings.login_name(piece), "", CALLBACK_PATH, MaxAge::Delete)
+    settings.write(
+        &settings.login_name(piece),
+        "",
+        CALLBACK_PATH,
+        MaxAge::Delete,
+    )
 }
 
 /// `Set-Cookie`s that end every login in flight that the browser tells of.
-pub fn forget_all<'h>(sessions: &Sessions, cookie_lines: impl Iterator<Item = &'h [u8]>) -> Vec<String> {
+pub fn forget_all<'h>(
+    sessions: &Sessions,
+    cookie_lines: impl Iterator<Item = &'h [u8]>,
+) -> Vec<String> {
     let settings = sessions.cookies();
     let mut gone: Vec<String> = pending(settings, cookie_lines)
         .iter()
@@ -139,7 +158,12 @@ pub fn forget_all<'h>(sessions: &Sessions, cookie_lines: impl Iterator<Item = &'
 
 /// The logins that a callback to `host` carries, at most four. Those that do
 /// not verify, are too old or belong elsewhere are none.
-pub fn carried<'h>(sessions: &Sessions, cookie_lines: impl Iterator<Item = &'h [u8]>, host: &Host, now: Now) -> Vec<Login> {
+pub fn carried<'h>(
+    sessions: &Sessions,
+    cookie_lines: impl Iterator<Item = &'h [u8]>,
+    host: &Host,
+    now: Now,
+) -> Vec<Login> {
     let settings = sessions.cookies();
     let mut logins: Vec<Login> = cookies::pairs(cookie_lines)
         .filter_map(|(name, token)| Some((settings.login_piece(name)?, token)))
@@ -147,7 +171,8 @@ pub fn carried<'h>(sessions: &Sessions, cookie_lines: impl Iterator<Item = &'h [
         .take(4 * MAX_IN_FLIGHT)
         .filter_map(|(piece, token)| {
             let login = Login::read(sessions, token)?;
-            let ours = login.state.piece() == piece && sessions.place(&login.host) == sessions.place(host);
+            let ours =
+                login.state.piece() == piece && sessions.place(&login.host) == sessions.place(host);
             (ours && login.is_alive(now)).then_some(login)
         })
         .collect();
@@ -188,7 +213,12 @@ impl Login {
         let payload = postcard::to_stdvec(&wire).unwrap_or_default();
         let token = sessions.keys().seal(Purpose::Login, &payload);
         let settings = sessions.cookies();
-        settings.write(&settings.login_name(self.state.piece()), &token, CALLBACK_PATH, MaxAge::Seconds(lifetime))
+        settings.write(
+            &settings.login_name(self.state.piece()),
+            &token,
+            CALLBACK_PATH,
+            MaxAge::Seconds(lifetime),
+        )
     }
 
     fn is_alive(&self, now: Now) -> bool {
@@ -218,7 +248,11 @@ impl Login {
         others
             .iter()
             .filter(|other| other.app_id == self.app_id && other.scope == self.scope)
-            .filter(|other| other.finished.is_some_and(|finished| finished <= self.started))
+            .filter(|other| {
+                other
+                    .finished
+                    .is_some_and(|finished| finished <= self.started)
+            })
             .count()
     }
 }
@@ -241,7 +275,11 @@ mod tests {
 
     #[test]
     fn rounds_are_counted_and_tabs_are_not() {
-        let chain = [login(10, Some(12)), login(13, Some(15)), login(16, Some(18))];
+        let chain = [
+            login(10, Some(12)),
+            login(13, Some(15)),
+            login(16, Some(18)),
+        ];
         assert_eq!(login(19, None).rounds_before(&chain), 3);
         let tabs = [login(10, Some(15)), login(11, Some(16)), login(12, None)];
         assert_eq!(login(13, None).rounds_before(&tabs), 0);

@@ -1,2 +1,295 @@
-//! wxgate.
-fn main() {}
+//! `wxgate`: arguments → configuration → server; exit codes.
+//!
+//! Exit codes: 0 for success, 1 when something could not be started, 2 for a
+//! command line that is not understood, 78 (`EX_CONFIG` of sysexits.h) for a
+//! mistake in `gateway.toml`.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use wxgate::config::{LogTable, Plan};
+use wxgate::route::Auth;
+use wxgate::simulator::{Settings, SimAccount, Simulator};
+use wxgate::{demo, logging, server, signing};
+
+const EX_CONFIG: u8 = 78;
+
+/// Puts WeChat login in front of web apps that cannot be changed.
+#[derive(Parser)]
+#[command(name = "wxgate", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Run(ConfigFile),
+    /// Read gateway.toml, say what was understood, and do nothing else. Exits with 78 if there is a mistake.
+    Check(ConfigFile),
+    /// Print a new session key, for session.keys.
+    Keygen,
+    /// Run the WeChat simulator alone, to develop WeChat pages without WeChat.
+    Simulate(Simulate),
+    /// Run the simulator, a small shop and the gateway together, and print the address to open.
+    Demo(DemoArguments),
+}
+
+#[derive(Args)]
+struct ConfigFile {
+    /// The configuration.
+    #[arg(long, short, value_name = "FILE", default_value = "gateway.toml")]
+    config: PathBuf,
+}
+
+#[derive(Args)]
+struct Simulate {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9911")]
+    listen: SocketAddr,
+    /// The account's AppID.
+    #[arg(long, value_name = "ID")]
+    app_id: Option<String>,
+    /// The account's AppSecret, made up: the simulator needs no real one.
+    #[arg(long, value_name = "SECRET")]
+    app_secret: Option<String>,
+    /// A host (with its port, if it has one) that visitors may be sent back to; may be given several times.
+    #[arg(long, value_name = "HOST", default_values = ["127.0.0.1:8080", "localhost:8080"])]
+    callback_host: Vec<String>,
+}
+
+#[derive(Args)]
+struct DemoArguments {
+    /// Where to listen; without it 127.0.0.1:8080, or a free port if that is taken.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // The one crypto provider of this process. It fails only where there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match arguments.command {
+        Command::Run(file) => run(&file),
+        Command::Check(file) => check(&file),
+        Command::Keygen => keygen(),
+        Command::Simulate(simulate) => simulate_wechat(simulate),
+        Command::Demo(demo) => run_demo(&demo),
+    }
+}
+
+fn fail(message: impl std::fmt::Display) -> ExitCode {
+    eprintln!("wxgate: {message}");
+    ExitCode::FAILURE
+}
+
+/// To standard output. A reader that has left is no mistake.
+fn say(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+fn load(file: &ConfigFile) -> Result<Plan, ExitCode> {
+    Plan::load(&file.config).map_err(|mistakes| {
+        eprint!("{mistakes}");
+        ExitCode::from(EX_CONFIG)
+    })
+}
+
+fn run(file: &ConfigFile) -> ExitCode {
+    let plan = match load(file) {
+        Ok(plan) => plan,
+        Err(code) => return code,
+    };
+    logging::start(plan.log);
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = plan.server.threads {
+        builder.worker_threads(threads.get());
+    }
+    let runtime = match builder.enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(error),
+    };
+    runtime.block_on(async {
+        match server::start(plan) {
+            Ok(running) => {
+                until_stopped().await;
+                running.stop().await;
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(error),
+        }
+    })
+}
+
+/// Waits for SIGTERM or SIGINT. SIGHUP, which would end the process, does
+/// nothing but say so.
+async fn until_stopped() {
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::hangup()),
+    ) else {
+        tracing::error!("signals cannot be received; only SIGKILL will end this process");
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => tracing::warn!("SIGHUP does not reload: restart to read gateway.toml again; sessions and logins survive that"),
+        }
+    }
+    tracing::info!("stopping: requests on their way may finish");
+}
+
+fn check(file: &ConfigFile) -> ExitCode {
+    let plan = match load(file) {
+        Ok(plan) => plan,
+        Err(code) => return code,
+    };
+    say(&understood(file, &plan));
+    ExitCode::SUCCESS
+}
+
+fn understood(file: &ConfigFile, plan: &Plan) -> String {
+    let mut text = format!("{}: no mistakes\n", file.config.display());
+    for address in &plan.server.listen {
+        text.push_str(&format!(
+            "listen   {address}, seen by visitors as {}\n",
+            plan.server.public_scheme.as_str()
+        ));
+    }
+    if let Some(address) = plan.server.admin_listen {
+        text.push_str(&format!("admin    {address}\n"));
+    }
+    match (&plan.keys, plan.state_dir()) {
+        (Some(keys), _) => text.push_str(&format!("sessions {keys:?}\n")),
+        (None, Ok(dir)) => text.push_str(&format!(
+            "sessions a key kept in {}, made at the first start\n",
+            dir.display()
+        )),
+        (None, Err(message)) => text.push_str(&format!("sessions {message}\n")),
+    }
+    for planned in &plan.accounts {
+        let account = &planned.account;
+        let origin = account.wechat.callback_origin();
+        let port = origin
+            .port()
+            .map(|port| format!(":{port}"))
+            .unwrap_or_default();
+        text.push_str(&format!(
+            "account  {}: {}, callback {}{}; 网页授权域名 in WeChat's console: {}{port}{}\n",
+            account.name.as_str(),
+            account.wechat.app_id().as_str(),
+            origin.as_str(),
+            wxgate::login::CALLBACK_PATH,
+            origin.host(),
+            if planned.sandbox { " (sandbox)" } else { "" },
+        ));
+    }
+    for (at, route) in plan.listed.iter().enumerate() {
+        let auth = match (route.auth, &route.account) {
+            (Auth::Required, Some(account)) => format!(
+                "login with {} ({})",
+                account.name.as_str(),
+                route.scope.as_str()
+            ),
+            (Auth::Optional, Some(account)) => format!(
+                "login with {} ({}) welcome",
+                account.name.as_str(),
+                route.scope.as_str()
+            ),
+            _ => "open to everybody".to_owned(),
+        };
+        text.push_str(&format!(
+            "route {at}  {}{} → {}: {auth}\n",
+            route.host,
+            route.path.as_str(),
+            route.upstream
+        ));
+    }
+    text
+}
+
+fn keygen() -> ExitCode {
+    match signing::generate_key() {
+        Ok(key) => {
+            say(&format!("{}\n", key.expose()));
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(error),
+    }
+}
+
+fn runtime() -> Result<Runtime, ExitCode> {
+    Runtime::new().map_err(fail)
+}
+
+fn simulate_wechat(arguments: Simulate) -> ExitCode {
+    logging::start(LogTable::default());
+    let account = SimAccount {
+        callback_hosts: arguments.callback_host,
+        ..SimAccount::default()
+    };
+    let account = SimAccount {
+        app_id: arguments.app_id.unwrap_or(account.app_id),
+        app_secret: arguments.app_secret.unwrap_or(account.app_secret),
+        ..account
+    };
+    let welcome = format!(
+        "app_id   {}\ncallback {}\n",
+        account.app_id,
+        account.callback_hosts.join(", ")
+    );
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(code) => return code,
+    };
+    runtime.block_on(async {
+        let started = match TcpListener::bind(arguments.listen).await {
+            Ok(listener) => Simulator::start(listener, Settings::new(vec![account])).await,
+            Err(error) => Err(error),
+        };
+        match started {
+            Ok(simulator) => {
+                let url = simulator.base_url();
+                say(&format!("open_base_url and api_base_url: {url}\n{welcome}what it does: {url}/simulator/\n"));
+                until_stopped().await;
+                simulator.stop().await;
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(format_args!("cannot listen on {} ({error}); choose another with --listen", arguments.listen)),
+        }
+    })
+}
+
+fn run_demo(arguments: &DemoArguments) -> ExitCode {
+    logging::start(LogTable::default());
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(code) => return code,
+    };
+    runtime.block_on(async {
+        match demo::start(
+            arguments.listen.unwrap_or(demo::LISTEN),
+            arguments.listen.is_none(),
+        )
+        .await
+        {
+            Ok(demo) => {
+                say(&demo.welcome());
+                until_stopped().await;
+                demo.stop().await;
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(error),
+        }
+    })
+}

@@ -93,7 +93,9 @@ pub struct PublicOrigin {
 
 /// Why a text is no origin. The text itself is in the message: it is public.
 #[derive(Debug, Error)]
-#[error("found \"{found}\"; expected a scheme and a host alone, such as \"https://shop.example.com\": {reason}")]
+#[error(
+    "found \"{found}\"; expected a scheme and a host alone, such as \"https://shop.example.com\": {reason}"
+)]
 pub struct OriginError {
     found: String,
     reason: &'static str,
@@ -132,7 +134,8 @@ impl PublicOrigin {
 
     /// Whether the host is an IP address, which WeChat takes from test accounts only.
     pub fn is_address(&self) -> bool {
-        self.host.as_str().starts_with('[') || self.host.as_str().parse::<std::net::Ipv4Addr>().is_ok()
+        self.host.as_str().starts_with('[')
+            || self.host.as_str().parse::<std::net::Ipv4Addr>().is_ok()
     }
 }
 
@@ -148,11 +151,17 @@ impl TryFrom<String> for PublicOrigin {
         let scheme = match url.scheme() {
             "https" => PublicScheme::Https,
             "http" => PublicScheme::Http,
-            _ => return Err(refuse("the scheme must be https (or http for a sandbox account)")),
+            _ => {
+                return Err(refuse(
+                    "the scheme must be https (or http for a sandbox account)",
+                ));
+            }
         };
         let rest = found.split_once("://").map_or("", |(_, rest)| rest);
         if rest.contains('/') {
-            return Err(refuse("it must end behind the host, without a path or a slash"));
+            return Err(refuse(
+                "it must end behind the host, without a path or a slash",
+            ));
         }
         if rest.contains(['?', '#', '@', '\\']) {
             return Err(refuse("it must hold no query, fragment or user name"));
@@ -166,7 +175,12 @@ impl TryFrom<String> for PublicOrigin {
             Some(port) => format!("{}://{host}:{port}", scheme.as_str()),
             None => format!("{}://{host}", scheme.as_str()),
         };
-        Ok(Self { text, scheme, host, port })
+        Ok(Self {
+            text,
+            scheme,
+            host,
+            port,
+        })
     }
 }
 
@@ -190,7 +204,9 @@ impl ReturnTo {
     pub fn of_request(origin: &PublicOrigin, target: &str) -> Option<Self> {
         let plain = target.starts_with('/')
             && target.len() <= MAX_RETURN_TO
-            && !target.bytes().any(|byte| byte <= b' ' || byte == 0x7f || byte == b'#');
+            && !target
+                .bytes()
+                .any(|byte| byte <= b' ' || byte == 0x7f || byte == b'#');
         let url = plain
             .then(|| Url::parse(&format!("{}{target}", origin.as_str())).ok())
             .flatten()?;
@@ -237,21 +253,40 @@ mod tests {
     #[test]
     fn a_host_has_one_spelling() {
         let host = |authority| Host::from_authority(authority).map(|host| host.as_str().to_owned());
-        assert_eq!(host("Shop.Example.COM.:8080").as_deref(), Some("shop.example.com"));
+        assert_eq!(
+            host("Shop.Example.COM.:8080").as_deref(),
+            Some("shop.example.com")
+        );
         assert_eq!(host("[::1]:80").as_deref(), Some("[::1]"));
         assert_eq!(host("127.0.0.1").as_deref(), Some("127.0.0.1"));
         for wrong in ["", ":80", "a b", "a/b", "a@b", "a..b", "a:b", "a,b", "例え"] {
             assert_eq!(host(wrong), None, "{wrong}");
         }
         assert!(Host::new("a.example.com").unwrap().is_within("example.com"));
-        assert!(!Host::new("evilexample.com").unwrap().is_within("example.com"));
+        assert!(
+            !Host::new("evilexample.com")
+                .unwrap()
+                .is_within("example.com")
+        );
     }
 
     #[test]
     fn an_origin_is_scheme_and_host_alone() {
-        assert_eq!(origin("https://Shop.example.com").unwrap().as_str(), "https://shop.example.com");
+        assert_eq!(
+            origin("https://Shop.example.com").unwrap().as_str(),
+            "https://shop.example.com"
+        );
         assert_eq!(origin("http://127.0.0.1:8080").unwrap().port(), Some(8080));
-        for wrong in ["shop.example.com", "https://", "https://a/", "https://a/b", "https://u@a", "ftp://a", "https://a?b", "https://a#b"] {
+        for wrong in [
+            "shop.example.com",
+            "https://",
+            "https://a/",
+            "https://a/b",
+            "https://u@a",
+            "ftp://a",
+            "https://a?b",
+            "https://a#b",
+        ] {
             assert!(origin(wrong).is_err(), "{wrong}");
         }
     }
@@ -259,13 +294,34 @@ mod tests {
     #[test]
     fn a_parameter_never_leaves_the_origin() {
         let home = origin("https://shop.example.com").unwrap();
-        for good in ["/", "/a?b=c&d", "/a//b", "/%E4%BD%A0?x=%2F%2Fevil.example", "/?u=https://evil.example/", "/你"] {
+        for good in [
+            "/",
+            "/a?b=c&d",
+            "/a//b",
+            "/%E4%BD%A0?x=%2F%2Fevil.example",
+            "/?u=https://evil.example/",
+            "/你",
+        ] {
             assert_eq!(ReturnTo::of_parameter(&home, good).unwrap().as_str(), good);
         }
         for wrong in [
-            "", "//evil.example", "/\\evil.example", "/\t/evil.example", "/\n/evil.example", "https://evil.example",
-            "evil.example", "\\\\evil.example", "/a\\..\\b", "/ ", "/a b", "/\u{7f}", "///evil.example", "@evil.example",
-            ".evil.example", ":80", "/a#b",
+            "",
+            "//evil.example",
+            "/\\evil.example",
+            "/\t/evil.example",
+            "/\n/evil.example",
+            "https://evil.example",
+            "evil.example",
+            "\\\\evil.example",
+            "/a\\..\\b",
+            "/ ",
+            "/a b",
+            "/\u{7f}",
+            "///evil.example",
+            "@evil.example",
+            ".evil.example",
+            ":80",
+            "/a#b",
         ] {
             assert!(ReturnTo::of_parameter(&home, wrong).is_none(), "{wrong:?}");
         }

@@ -88,68 +88,131 @@ impl Trouble {
         let (status, zh, en) = match self {
             Self::OutsideWeChat => (
                 S::FORBIDDEN,
-                ("请在微信中打开", "本页面需要微信登录。请用微信扫描二维码，或在微信中打开下面的地址。"),
-                ("Please open in WeChat", "This page needs a WeChat login. Scan the code with WeChat, or open the address below in WeChat."),
+                (
+                    "请在微信中打开",
+                    "本页面需要微信登录。请用微信扫描二维码，或在微信中打开下面的地址。",
+                ),
+                (
+                    "Please open in WeChat",
+                    "This page needs a WeChat login. Scan the code with WeChat, or open the address below in WeChat.",
+                ),
             ),
             Self::Refused => (
                 S::FORBIDDEN,
-                ("未获得授权", "您没有同意微信授权，因此无法继续。您可以再试一次。"),
-                ("Not authorised", "You did not agree to the WeChat authorisation, so we cannot go on. You can try again."),
+                (
+                    "未获得授权",
+                    "您没有同意微信授权，因此无法继续。您可以再试一次。",
+                ),
+                (
+                    "Not authorised",
+                    "You did not agree to the WeChat authorisation, so we cannot go on. You can try again.",
+                ),
             ),
             Self::CookieMissing => (
                 S::FORBIDDEN,
-                ("无法完成登录", "登录信息没有返回：可能浏览器禁用了 Cookie，登录超过了十分钟，或链接来自另一台设备。请重新登录。"),
-                ("The login could not be completed", "Your browser did not send our login cookie back: cookies may be turned off, the login may have taken more than ten minutes, or the link may come from another device. Please log in again."),
+                (
+                    "无法完成登录",
+                    "登录信息没有返回：可能浏览器禁用了 Cookie，登录超过了十分钟，或链接来自另一台设备。请重新登录。",
+                ),
+                (
+                    "The login could not be completed",
+                    "Your browser did not send our login cookie back: cookies may be turned off, the login may have taken more than ten minutes, or the link may come from another device. Please log in again.",
+                ),
             ),
             Self::SessionNotKept => (
                 S::FORBIDDEN,
-                ("登录状态无法保存", "微信登录成功了，但浏览器没有保存登录状态。请允许本站使用 Cookie，然后再试一次。"),
-                ("The login does not stay", "WeChat logged you in, but your browser does not keep our cookie. Please allow cookies for this site and try again."),
+                (
+                    "登录状态无法保存",
+                    "微信登录成功了，但浏览器没有保存登录状态。请允许本站使用 Cookie，然后再试一次。",
+                ),
+                (
+                    "The login does not stay",
+                    "WeChat logged you in, but your browser does not keep our cookie. Please allow cookies for this site and try again.",
+                ),
             ),
             Self::CodeNotTaken => (
                 S::BAD_GATEWAY,
                 ("登录未成功", "微信没有接受这次登录。请稍候再试。"),
-                ("The login did not succeed", "WeChat did not accept this login. Please try again in a moment."),
+                (
+                    "The login did not succeed",
+                    "WeChat did not accept this login. Please try again in a moment.",
+                ),
             ),
             Self::NoAnswer => (
                 S::BAD_GATEWAY,
                 ("微信没有响应", "微信暂时没有给出有效的答复。请稍候再试。"),
-                ("WeChat does not answer", "WeChat gave no usable answer. Please try again in a moment."),
+                (
+                    "WeChat does not answer",
+                    "WeChat gave no usable answer. Please try again in a moment.",
+                ),
             ),
             Self::Unreachable => (
                 S::BAD_GATEWAY,
                 ("无法连接微信", "本站暂时无法连接微信服务器。请稍候再试。"),
-                ("WeChat cannot be reached", "This site cannot reach WeChat at the moment. Please try again in a moment."),
+                (
+                    "WeChat cannot be reached",
+                    "This site cannot reach WeChat at the moment. Please try again in a moment.",
+                ),
             ),
             Self::AccountBroken => (
                 S::BAD_GATEWAY,
-                ("公众号设置有误", "本站的公众号设置有误，请联系网站管理员，并告知下面的编号。"),
-                ("This site's WeChat account is not set up correctly", "Only the site's operator can mend this. Please report the numbers below."),
+                (
+                    "公众号设置有误",
+                    "本站的公众号设置有误，请联系网站管理员，并告知下面的编号。",
+                ),
+                (
+                    "This site's WeChat account is not set up correctly",
+                    "Only the site's operator can mend this. Please report the numbers below.",
+                ),
             ),
             Self::Quota => (
                 S::SERVICE_UNAVAILABLE,
                 ("登录人数过多", "微信登录暂时繁忙。请一分钟后再试。"),
-                ("Too many logins", "WeChat takes no more logins for the moment. Please try again in a minute."),
+                (
+                    "Too many logins",
+                    "WeChat takes no more logins for the moment. Please try again in a minute.",
+                ),
             ),
             Self::Barred => (
                 S::FORBIDDEN,
-                ("微信不允许登录", "微信限制了此帐号的登录。请在微信中查看帐号状态。"),
-                ("WeChat does not allow this login", "WeChat restricts this account. Please look at its state in WeChat."),
+                (
+                    "微信不允许登录",
+                    "微信限制了此帐号的登录。请在微信中查看帐号状态。",
+                ),
+                (
+                    "WeChat does not allow this login",
+                    "WeChat restricts this account. Please look at its state in WeChat.",
+                ),
             ),
             Self::Snapshot => (
                 S::FORBIDDEN,
-                ("请使用完整服务", "您正在浏览快照页。请点击页面下方的“使用完整服务”，然后继续。"),
-                ("Please use the full service", "This is a snapshot page. Tap 使用完整服务 (use the full service) at the bottom of the screen, then go on."),
+                (
+                    "请使用完整服务",
+                    "您正在浏览快照页。请点击页面下方的“使用完整服务”，然后继续。",
+                ),
+                (
+                    "Please use the full service",
+                    "This is a snapshot page. Tap 使用完整服务 (use the full service) at the bottom of the screen, then go on.",
+                ),
             ),
             Self::GrantedLess => (
                 S::BAD_GATEWAY,
                 ("授权范围不足", "微信给出的授权少于本页面所需。请再试一次。"),
-                ("Not enough was granted", "WeChat granted less than this page needs. Please try again."),
+                (
+                    "Not enough was granted",
+                    "WeChat granted less than this page needs. Please try again.",
+                ),
             ),
             Self::SessionEnded => (
                 S::UNAUTHORIZED,
-                ("登录已过期", "您的登录已过期，刚才提交的内容没有送达。请返回复制内容，重新登录后再提交。"),
-                ("Your login has ended", "What you just sent was not delivered. Go back to copy it, log in again, and send it once more."),
+                (
+                    "登录已过期",
+                    "您的登录已过期，刚才提交的内容没有送达。请返回复制内容，重新登录后再提交。",
+                ),
+                (
+                    "Your login has ended",
+                    "What you just sent was not delivered. Go back to copy it, log in again, and send it once more.",
+                ),
             ),
             Self::ConfirmLogout => (
                 S::METHOD_NOT_ALLOWED,
@@ -164,12 +227,18 @@ impl Trouble {
             Self::AppDown => (
                 S::BAD_GATEWAY,
                 ("服务暂不可用", "网站暂时无法访问。请稍候刷新。"),
-                ("The site is down", "The site cannot be reached at the moment. Please reload in a moment."),
+                (
+                    "The site is down",
+                    "The site cannot be reached at the moment. Please reload in a moment.",
+                ),
             ),
             Self::AppSlow => (
                 S::GATEWAY_TIMEOUT,
                 ("服务响应超时", "网站没有及时响应。请稍候刷新。"),
-                ("The site is slow", "The site did not answer in time. Please reload in a moment."),
+                (
+                    "The site is slow",
+                    "The site did not answer in time. Please reload in a moment.",
+                ),
             ),
             Self::NotFound => (
                 S::NOT_FOUND,
@@ -184,12 +253,18 @@ impl Trouble {
             Self::MethodNotAllowed => (
                 S::METHOD_NOT_ALLOWED,
                 ("不支持的请求方式", "此地址不支持这种请求方式。"),
-                ("Method not allowed", "This address does not take such a request."),
+                (
+                    "Method not allowed",
+                    "This address does not take such a request.",
+                ),
             ),
             Self::Internal => (
                 S::INTERNAL_SERVER_ERROR,
                 ("出错了", "网关发生错误。请稍候再试。"),
-                ("Something went wrong", "The gateway made a mistake. Please try again in a moment."),
+                (
+                    "Something went wrong",
+                    "The gateway made a mistake. Please try again in a moment.",
+                ),
             ),
         };
         Words { status, zh, en }
@@ -257,7 +332,9 @@ code,small{color:#888;font-size:.8em;word-break:break-all}.en{color:#666;font-si
 
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
-    format!("default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+    format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
 });
 
 impl Page<'_> {
@@ -273,13 +350,20 @@ impl Page<'_> {
              <body><main><h1>{title}</h1><p>{text}</p>"
         );
         let (title, text) = words.en;
-        let _ = write!(html, "<div lang=\"en\"><h2>{title}</h2><p class=\"en\">{text}</p></div>");
+        let _ = write!(
+            html,
+            "<div lang=\"en\"><h2>{title}</h2><p class=\"en\">{text}</p></div>"
+        );
         if let Some(address) = self.address {
             html.push_str(&qr_code(address));
             let _ = write!(html, "<p><code>{}</code></p>", escape(address));
         }
         let _ = match self.onward {
-            Onward::Link(to) => write!(html, "<p><a class=\"go\" href=\"{}\">继续 / Continue</a></p>", escape(to)),
+            Onward::Link(to) => write!(
+                html,
+                "<p><a class=\"go\" href=\"{}\">继续 / Continue</a></p>",
+                escape(to)
+            ),
             Onward::Post(to) => write!(
                 html,
                 "<form method=\"post\" action=\"{}\"><button>退出 / Log out</button></form>",
@@ -294,7 +378,11 @@ impl Page<'_> {
             }
             html.push_str(" · ");
         }
-        let _ = write!(html, "{}</small></p></main></body></html>\n", escape(self.request_id));
+        let _ = writeln!(
+            html,
+            "{}</small></p></main></body></html>",
+            escape(self.request_id)
+        );
         html
     }
 
@@ -323,7 +411,10 @@ fn qr_code(address: &str) -> String {
                 .min_dimensions(200, 200)
                 .build();
             // Inside HTML there is no XML declaration.
-            svg.find("<svg").and_then(|at| svg.get(at..)).unwrap_or_default().to_owned()
+            svg.find("<svg")
+                .and_then(|at| svg.get(at..))
+                .unwrap_or_default()
+                .to_owned()
         },
     )
 }
@@ -371,7 +462,10 @@ impl Reply {
 
     /// A JSON answer.
     pub fn json(status: StatusCode, value: &serde_json::Value) -> Self {
-        Self::new(status).with_body("application/json; charset=utf-8", value.to_string().into_bytes())
+        Self::new(status).with_body(
+            "application/json; charset=utf-8",
+            value.to_string().into_bytes(),
+        )
     }
 
     /// A text answer.
@@ -406,7 +500,8 @@ impl Reply {
     }
 
     fn with_body(mut self, content_type: &'static str, body: Vec<u8>) -> Self {
-        self.headers.push((header::CONTENT_TYPE, HeaderValue::from_static(content_type)));
+        self.headers
+            .push((header::CONTENT_TYPE, HeaderValue::from_static(content_type)));
         self.body = body.into();
         self
     }
@@ -429,10 +524,15 @@ impl Reply {
         head.insert_header(header::REFERRER_POLICY, "no-referrer")?;
         head.insert_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
         head.insert_header(header::CONTENT_LENGTH, self.body.len())?;
-        let head_only = downstream.req_header().method == http::Method::HEAD || self.body.is_empty();
-        downstream.write_response_header(Box::new(head), head_only).await?;
+        let head_only =
+            downstream.req_header().method == http::Method::HEAD || self.body.is_empty();
+        downstream
+            .write_response_header(Box::new(head), head_only)
+            .await?;
         if !head_only {
-            downstream.write_response_body(Some(self.body), true).await?;
+            downstream
+                .write_response_body(Some(self.body), true)
+                .await?;
         }
         Ok(())
     }
@@ -448,22 +548,35 @@ mod tests {
             trouble: Trouble::OutsideWeChat,
             onward: Onward::Link("/x?\"><script>"),
             address: Some("https://shop.example.com/?q=<script>alert('1')</script>"),
-            errcode: Some(&Errcode { code: 40125, rid: Some("<b>".to_owned()) }),
+            errcode: Some(&Errcode {
+                code: 40125,
+                rid: Some("<b>".to_owned()),
+            }),
             request_id: "r1",
         };
         let html = page.html();
-        assert!(!html.contains("<script>") && !html.contains("<b>"), "{html}");
+        assert!(
+            !html.contains("<script>") && !html.contains("<b>"),
+            "{html}"
+        );
         assert!(html.contains("<svg") && html.contains("errcode 40125") && html.contains("r1"));
     }
 
     #[test]
     fn the_policy_names_the_only_style_and_no_script() {
-        assert!(POLICY.contains("style-src 'sha256-") && !POLICY.contains("script") && !POLICY.contains("unsafe"));
+        assert!(
+            POLICY.contains("style-src 'sha256-")
+                && !POLICY.contains("script")
+                && !POLICY.contains("unsafe")
+        );
     }
 
     #[test]
     fn a_redirect_is_whole_or_none() {
         assert_eq!(Reply::redirect("https://a/b").status(), StatusCode::FOUND);
-        assert_eq!(Reply::redirect("https://a/b\r\nSet-Cookie: x").status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(
+            Reply::redirect("https://a/b\r\nSet-Cookie: x").status(),
+            StatusCode::INTERNAL_SERVER_ERROR
+        );
     }
 }

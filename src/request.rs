@@ -116,12 +116,21 @@ impl<'r> Asked<'r> {
     /// How it asks. Browsers say so in `Sec-Fetch-*` (W3C Fetch Metadata); of
     /// older ones, WeChat's on iOS before 16.4 among them, `Accept` tells.
     pub fn kind(&self) -> Kind {
-        if self.header.headers.contains_key(header::UPGRADE) || self.text("x-requested-with").is_some_and(|with| with.eq_ignore_ascii_case("XMLHttpRequest")) {
+        if self.header.headers.contains_key(header::UPGRADE)
+            || self
+                .text("x-requested-with")
+                .is_some_and(|with| with.eq_ignore_ascii_case("XMLHttpRequest"))
+        {
             return Kind::Other;
         }
         let reads = matches!(self.header.method, Method::GET | Method::HEAD);
         let opens_page = match self.text("sec-fetch-mode") {
-            Some(mode) => mode == "navigate" && self.text("sec-fetch-dest").is_none_or(|dest| dest == "document"),
+            Some(mode) => {
+                mode == "navigate"
+                    && self
+                        .text("sec-fetch-dest")
+                        .is_none_or(|dest| dest == "document")
+            }
             None if reads => self.accepts_page(),
             // A program's POST looks the same as an old browser's: both get JSON.
             None => false,
@@ -136,9 +145,14 @@ impl<'r> Asked<'r> {
     /// Whether `Accept` asks for HTML. `*/*` is what a script's `fetch` says
     /// as well as a program's first request; the script's comes from a page.
     fn accepts_page(&self) -> bool {
-        let from_page = self.header.headers.contains_key(header::REFERER) || self.header.headers.contains_key(header::ORIGIN);
+        let from_page = self.header.headers.contains_key(header::REFERER)
+            || self.header.headers.contains_key(header::ORIGIN);
         match self.text("accept") {
-            Some(accept) if accept.contains("text/html") || accept.contains("application/xhtml+xml") => true,
+            Some(accept)
+                if accept.contains("text/html") || accept.contains("application/xhtml+xml") =>
+            {
+                true
+            }
             Some(accept) => accept.trim() == "*/*" && !from_page,
             None => !from_page,
         }
@@ -222,21 +236,66 @@ mod tests {
     fn only_what_opens_a_page_is_sent_away() {
         use Kind::{Form, Navigation, Other};
         for (method, headers, expected) in [
-            ("GET", vec![("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")], Navigation),
-            ("GET", vec![("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")], Other),
-            ("GET", vec![("sec-fetch-mode", "cors"), ("accept", "text/html")], Other),
-            ("POST", vec![("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")], Form),
+            (
+                "GET",
+                vec![
+                    ("sec-fetch-mode", "navigate"),
+                    ("sec-fetch-dest", "document"),
+                ],
+                Navigation,
+            ),
+            (
+                "GET",
+                vec![("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")],
+                Other,
+            ),
+            (
+                "GET",
+                vec![("sec-fetch-mode", "cors"), ("accept", "text/html")],
+                Other,
+            ),
+            (
+                "POST",
+                vec![
+                    ("sec-fetch-mode", "navigate"),
+                    ("sec-fetch-dest", "document"),
+                ],
+                Form,
+            ),
             ("POST", vec![("accept", "text/html")], Other),
-            ("GET", vec![("accept", "text/html,application/xhtml+xml,*/*;q=0.8")], Navigation),
+            (
+                "GET",
+                vec![("accept", "text/html,application/xhtml+xml,*/*;q=0.8")],
+                Navigation,
+            ),
             ("GET", vec![("accept", "*/*")], Navigation),
             ("GET", vec![], Navigation),
             ("HEAD", vec![], Navigation),
-            ("GET", vec![("accept", "*/*"), ("referer", "https://a.example/")], Other),
-            ("GET", vec![("accept", "*/*"), ("origin", "https://a.example")], Other),
+            (
+                "GET",
+                vec![("accept", "*/*"), ("referer", "https://a.example/")],
+                Other,
+            ),
+            (
+                "GET",
+                vec![("accept", "*/*"), ("origin", "https://a.example")],
+                Other,
+            ),
             ("GET", vec![("accept", "application/json")], Other),
             ("GET", vec![("accept", "image/webp,*/*;q=0.8")], Other),
-            ("GET", vec![("accept", "text/html"), ("x-requested-with", "XMLHttpRequest")], Other),
-            ("GET", vec![("accept", "text/html"), ("upgrade", "websocket")], Other),
+            (
+                "GET",
+                vec![
+                    ("accept", "text/html"),
+                    ("x-requested-with", "XMLHttpRequest"),
+                ],
+                Other,
+            ),
+            (
+                "GET",
+                vec![("accept", "text/html"), ("upgrade", "websocket")],
+                Other,
+            ),
             ("DELETE", vec![], Other),
             ("OPTIONS", vec![], Other),
         ] {
@@ -248,14 +307,37 @@ mod tests {
     fn what_could_be_read_twice_is_refused() {
         let refused = |request: &RequestHeader| Asked::read(request).unwrap_err();
         assert_eq!(refused(&request("GET", "/", &[])), Unreadable::Host);
-        assert_eq!(refused(&request("GET", "/", &[("Host", "a"), ("Host", "b")])), Unreadable::Host);
-        assert_eq!(refused(&request("GET", "/", &[("Host", "a/b")])), Unreadable::Host);
-        assert_eq!(refused(&request("OPTIONS", "*", &[("Host", "a")])), Unreadable::Target);
-        assert_eq!(refused(&request("GET", "http://a/x", &[("Host", "a")])), Unreadable::Target);
-        assert_eq!(refused(&request("TRACE", "/", &[("Host", "a")])), Unreadable::Method);
-        let both = [("Host", "a"), ("Content-Length", "1"), ("Transfer-Encoding", "chunked")];
+        assert_eq!(
+            refused(&request("GET", "/", &[("Host", "a"), ("Host", "b")])),
+            Unreadable::Host
+        );
+        assert_eq!(
+            refused(&request("GET", "/", &[("Host", "a/b")])),
+            Unreadable::Host
+        );
+        assert_eq!(
+            refused(&request("OPTIONS", "*", &[("Host", "a")])),
+            Unreadable::Target
+        );
+        assert_eq!(
+            refused(&request("GET", "http://a/x", &[("Host", "a")])),
+            Unreadable::Target
+        );
+        assert_eq!(
+            refused(&request("TRACE", "/", &[("Host", "a")])),
+            Unreadable::Method
+        );
+        let both = [
+            ("Host", "a"),
+            ("Content-Length", "1"),
+            ("Transfer-Encoding", "chunked"),
+        ];
         assert_eq!(refused(&request("POST", "/", &both)), Unreadable::Framing);
-        let twice = [("Host", "a"), ("Content-Length", "1"), ("Content-Length", "1")];
+        let twice = [
+            ("Host", "a"),
+            ("Content-Length", "1"),
+            ("Content-Length", "1"),
+        ];
         assert_eq!(refused(&request("POST", "/", &twice)), Unreadable::Framing);
     }
 
@@ -266,7 +348,9 @@ mod tests {
             Asked::read(&request).unwrap().inside_wechat()
         };
         assert!(inside("Mozilla/5.0 (iPhone) MicroMessenger/8.0.49"));
-        assert!(inside("Mozilla/5.0 (Windows NT 10.0) WindowsWechat MicroMessenger/7"));
+        assert!(inside(
+            "Mozilla/5.0 (Windows NT 10.0) WindowsWechat MicroMessenger/7"
+        ));
         assert!(!inside("Mozilla/5.0 wxwork/4.0 MicroMessenger/7.0.1"));
         assert!(!inside("Mozilla/5.0 Chrome/150"));
     }
@@ -277,7 +361,9 @@ mod tests {
             let mut all = vec![("Host", "a.example")];
             all.extend_from_slice(headers);
             let request = request("POST", "/", &all);
-            Asked::read(&request).unwrap().is_same_origin("https://a.example")
+            Asked::read(&request)
+                .unwrap()
+                .is_same_origin("https://a.example")
         };
         assert!(same(&[("origin", "https://a.example")]));
         assert!(same(&[("sec-fetch-site", "same-origin")]));
@@ -287,7 +373,10 @@ mod tests {
             vec![("origin", "null")],
             vec![("origin", "http://a.example")],
             vec![("sec-fetch-site", "cross-site")],
-            vec![("origin", "https://a.example"), ("sec-fetch-site", "cross-site")],
+            vec![
+                ("origin", "https://a.example"),
+                ("sec-fetch-site", "cross-site"),
+            ],
         ] {
             assert!(!same(&headers), "{headers:?}");
         }

@@ -80,11 +80,14 @@ impl TryFrom<String> for AccountName {
     type Error = String;
 
     fn try_from(found: String) -> Result<Self, String> {
-        let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_');
+        let allowed =
+            |byte: u8| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_');
         if (1..=32).contains(&found.len()) && found.bytes().all(allowed) {
             Ok(Self(found))
         } else {
-            Err(format!("found \"{found}\"; expected 1 to 32 letters, digits, \"-\" or \"_\""))
+            Err(format!(
+                "found \"{found}\"; expected 1 to 32 letters, digits, \"-\" or \"_\""
+            ))
         }
     }
 }
@@ -103,7 +106,11 @@ impl TryFrom<String> for HostPattern {
     type Error = String;
 
     fn try_from(found: String) -> Result<Self, String> {
-        let expected = |why: &str| format!("found \"{found}\"; expected a host such as \"shop.example.com\" or \"*.example.com\": {why}");
+        let expected = |why: &str| {
+            format!(
+                "found \"{found}\"; expected a host such as \"shop.example.com\" or \"*.example.com\": {why}"
+            )
+        };
         if found.contains("://") || found.contains('/') {
             return Err(expected("without a scheme or path"));
         }
@@ -111,9 +118,15 @@ impl TryFrom<String> for HostPattern {
             Some(domain) => (true, domain),
             None => (false, found.as_str()),
         };
-        let parsed = url::Host::parse(name).map_err(|_| expected("without a port"))?.to_string();
+        let parsed = url::Host::parse(name)
+            .map_err(|_| expected("without a port"))?
+            .to_string();
         let host = Host::new(&parsed).ok_or_else(|| expected("this is none"))?;
-        Ok(if below { Self::Below(host) } else { Self::Exact(host) })
+        Ok(if below {
+            Self::Below(host)
+        } else {
+            Self::Exact(host)
+        })
     }
 }
 
@@ -130,18 +143,13 @@ impl fmt::Display for HostPattern {
 /// characters that every server reads alike.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[serde(try_from = "String")]
+#[derive(Default)]
 pub struct RoutePath(String);
 
 impl RoutePath {
     /// The path; `/` for the root.
     pub fn as_str(&self) -> &str {
         if self.0.is_empty() { "/" } else { &self.0 }
-    }
-}
-
-impl Default for RoutePath {
-    fn default() -> Self {
-        Self(String::new())
     }
 }
 
@@ -154,17 +162,48 @@ impl TryFrom<String> for RoutePath {
             return refuse("a path begins with \"/\"");
         };
         let segments = rest.strip_suffix('/').unwrap_or(rest);
-        if rest == "/" || segments.split('/').any(|segment| segment == "." || segment == "..") || (!segments.is_empty() && segments.split('/').any(str::is_empty)) {
+        if rest == "/"
+            || segments
+                .split('/')
+                .any(|segment| segment == "." || segment == "..")
+            || (!segments.is_empty() && segments.split('/').any(str::is_empty))
+        {
             return refuse("expected whole segments, without \".\", \"..\" or an empty one");
         }
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'+' | b',' | b'=' | b':' | b'@');
+        let plain = |byte: u8| {
+            byte.is_ascii_alphanumeric()
+                || matches!(
+                    byte,
+                    b'/' | b'-'
+                        | b'.'
+                        | b'_'
+                        | b'~'
+                        | b'!'
+                        | b'$'
+                        | b'&'
+                        | b'\''
+                        | b'('
+                        | b')'
+                        | b'+'
+                        | b','
+                        | b'='
+                        | b':'
+                        | b'@'
+                )
+        };
         if !segments.bytes().all(plain) {
-            return refuse("expected letters, digits and -._~!$&'()+,=:@ alone: no \"%\", \";\", \"?\", \"#\" or \"*\" (a prefix needs no star)");
+            return refuse(
+                "expected letters, digits and -._~!$&'()+,=:@ alone: no \"%\", \";\", \"?\", \"#\" or \"*\" (a prefix needs no star)",
+            );
         }
         if found == "/.wxgate" || found.starts_with("/.wxgate/") {
             return refuse("paths below \"/.wxgate/\" are the gateway's own");
         }
-        Ok(Self(if segments.is_empty() { String::new() } else { format!("/{segments}") }))
+        Ok(Self(if segments.is_empty() {
+            String::new()
+        } else {
+            format!("/{segments}")
+        }))
     }
 }
 
@@ -250,18 +289,23 @@ impl Routes {
     ///
     /// # Errors
     /// Each pair `(first, second)` of routes with one host and one path.
-    pub fn new(routes: Vec<Route>, verify_files: Vec<VerifyFile>, scheme: PublicScheme) -> Result<Self, Vec<(usize, usize)>> {
+    pub fn new(
+        routes: &[Arc<Route>],
+        verify_files: Vec<VerifyFile>,
+        scheme: PublicScheme,
+    ) -> Result<Self, Vec<(usize, usize)>> {
         let mut table = Self {
             scheme,
             ..Self::default()
         };
-        let mut seen: HashMap<(HostPattern, RoutePath), usize> = HashMap::new();
+        let mut seen: HashMap<(&HostPattern, &RoutePath), usize> = HashMap::new();
         let mut twins = Vec::new();
-        for (at, route) in routes.into_iter().enumerate() {
-            if let Some(first) = seen.insert((route.host.clone(), route.path.clone()), at) {
-                twins.push((first, at));
+        for (at, route) in routes.iter().enumerate() {
+            if let Some(first) = seen.get(&(&route.host, &route.path)) {
+                twins.push((*first, at));
                 continue;
             }
+            seen.insert((&route.host, &route.path), at);
             if let Some(account) = &route.account {
                 let origin = account.wechat.callback_origin();
                 table.origins.insert(origin.host().clone(), origin.clone());
@@ -270,10 +314,20 @@ impl Routes {
                 HostPattern::Exact(host) => table.exact.entry(host.clone()),
                 HostPattern::Below(domain) => table.below.entry(domain.clone()),
             };
-            sites.or_default().routes.insert(route.path.0.clone(), Arc::new(route));
+            sites
+                .or_default()
+                .routes
+                .insert(route.path.0.clone(), Arc::clone(route));
         }
-        table.verify_files = verify_files.into_iter().map(|file| (format!("/{}", file.name()), file)).collect();
-        if twins.is_empty() { Ok(table) } else { Err(twins) }
+        table.verify_files = verify_files
+            .into_iter()
+            .map(|file| (format!("/{}", file.name()), file))
+            .collect();
+        if twins.is_empty() {
+            Ok(table)
+        } else {
+            Err(twins)
+        }
     }
 
     /// The route for `path`, as it stands in the request line without query.
@@ -311,7 +365,10 @@ impl Routes {
         let mut routes: Vec<&Arc<Route>> = site.routes.values().collect();
         routes.sort_by(|a, b| a.path.cmp(&b.path));
         let mut accounts: Vec<&Arc<LoginAccount>> = Vec::new();
-        for account in routes.into_iter().filter_map(|route| route.account.as_ref()) {
+        for account in routes
+            .into_iter()
+            .filter_map(|route| route.account.as_ref())
+        {
             if !accounts.iter().any(|known| known.name == account.name) {
                 accounts.push(account);
             }
@@ -366,8 +423,11 @@ impl Site {
         self.routes
             .iter()
             .filter(|(prefix, _)| {
-                path.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
-                    && path.get(prefix.len()..).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                path.get(..prefix.len())
+                    .is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+                    && path
+                        .get(prefix.len()..)
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             })
             .max_by_key(|(prefix, _)| prefix.len())
             .map(|(_, route)| route)
@@ -378,8 +438,10 @@ impl Site {
 /// no empty or dot segment.
 fn is_plain(path: &str) -> bool {
     let bytes = path.as_bytes();
-    let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~');
-    bytes.iter().all(|byte| plain(*byte)) && !bytes.windows(2).any(|pair| matches!(pair, b"//" | b"/."))
+    let plain =
+        |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~');
+    bytes.iter().all(|byte| plain(*byte))
+        && !bytes.windows(2).any(|pair| matches!(pair, b"//" | b"/."))
 }
 
 /// The ways in which servers are known to read a path: decoded not at all,
@@ -474,7 +536,8 @@ mod tests {
             route("one.example.com", "/", Auth::None),
             route("path.example.com", "/app", Auth::None),
         ];
-        Routes::new(routes, Vec::new(), PublicScheme::Https).unwrap()
+        let routes: Vec<_> = routes.into_iter().map(Arc::new).collect();
+        Routes::new(&routes, Vec::new(), PublicScheme::Https).unwrap()
     }
 
     fn decide(host: &str, path: &str) -> String {
@@ -517,11 +580,31 @@ mod tests {
     #[test]
     fn a_path_that_could_be_another_routes_is_not_decided() {
         for path in [
-            "/pay/notify/../../admin", "/pay/notify/%2e%2e/admin", "/pay/notify%2f..%2f..%2fadmin", "/pay/notify/..%2f..%2fadmin",
-            "/pay/notify/..%5c..%5cadmin", "/pay/notify\\..\\..\\admin", "/pay/notify/..;/..;/admin", "/pay/notify/%252e%252e/x",
-            "/x/../pay/notify", "//pay/notify", "/pay//notify", "/pay/./notify", "/pay/%6eotify", "/PAY/notify", "/pay/Notify",
-            "/pay/notify;x=1/../y", "/pay;x/notify", "/pay/notify%00/x", "/pay/notify/%c0%ae%c0%ae/x", "/pay/notify%c0%af..%c0%afx",
-            "/pay/notify/..%ef%bc%8fx", "/pay%2Fnotify", "/pay/notify%00", "/pay/notify%5cx", "/pay/notify;/x",
+            "/pay/notify/../../admin",
+            "/pay/notify/%2e%2e/admin",
+            "/pay/notify%2f..%2f..%2fadmin",
+            "/pay/notify/..%2f..%2fadmin",
+            "/pay/notify/..%5c..%5cadmin",
+            "/pay/notify\\..\\..\\admin",
+            "/pay/notify/..;/..;/admin",
+            "/pay/notify/%252e%252e/x",
+            "/x/../pay/notify",
+            "//pay/notify",
+            "/pay//notify",
+            "/pay/./notify",
+            "/pay/%6eotify",
+            "/PAY/notify",
+            "/pay/Notify",
+            "/pay/notify;x=1/../y",
+            "/pay;x/notify",
+            "/pay/notify%00/x",
+            "/pay/notify/%c0%ae%c0%ae/x",
+            "/pay/notify%c0%af..%c0%afx",
+            "/pay/notify/..%ef%bc%8fx",
+            "/pay%2Fnotify",
+            "/pay/notify%00",
+            "/pay/notify%5cx",
+            "/pay/notify;/x",
         ] {
             assert_eq!(decide("shop.example.com", path), "ambiguous", "{path}");
         }
@@ -529,11 +612,29 @@ mod tests {
 
     #[test]
     fn odd_paths_that_lead_to_one_route_however_read_pass() {
-        for path in ["/a%2Fb", "/%E4%BD%A0%E5%A5%BD", "/A/b;c=d", "/a//b", "/a/../b", "/你好", "/x%00y"] {
-            assert_eq!(decide("shop.example.com", path), "shop.example.com/", "{path}");
+        for path in [
+            "/a%2Fb",
+            "/%E4%BD%A0%E5%A5%BD",
+            "/A/b;c=d",
+            "/a//b",
+            "/a/../b",
+            "/你好",
+            "/x%00y",
+        ] {
+            assert_eq!(
+                decide("shop.example.com", path),
+                "shop.example.com/",
+                "{path}"
+            );
         }
-        assert_eq!(decide("shop.example.com", "/pay/notify/Wx%20Pay"), "shop.example.com/pay/notify");
-        assert_eq!(decide("one.example.com", "/a/..%2f..%2fb"), "one.example.com/");
+        assert_eq!(
+            decide("shop.example.com", "/pay/notify/Wx%20Pay"),
+            "shop.example.com/pay/notify"
+        );
+        assert_eq!(
+            decide("one.example.com", "/a/..%2f..%2fb"),
+            "one.example.com/"
+        );
         assert_eq!(decide("path.example.com", "/app/%2e%2e/admin"), "ambiguous");
     }
 
@@ -542,14 +643,35 @@ mod tests {
         let path = |text: &str| RoutePath::try_from(text.to_owned());
         assert_eq!(path("/").unwrap().as_str(), "/");
         assert_eq!(path("/shop/").unwrap(), path("/shop").unwrap());
-        for wrong in ["", "shop", "/a//b", "/a/../b", "/%61", "/a;b", "/a?b", "/a#b", "/a*", "/.wxgate", "/.wxgate/x", "//", "/./"] {
+        for wrong in [
+            "",
+            "shop",
+            "/a//b",
+            "/a/../b",
+            "/%61",
+            "/a;b",
+            "/a?b",
+            "/a#b",
+            "/a*",
+            "/.wxgate",
+            "/.wxgate/x",
+            "//",
+            "/./",
+        ] {
             assert!(path(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn two_routes_alike_are_a_mistake() {
-        let twins = vec![route("a.example.com", "/x", Auth::None), route("A.example.com.", "/x/", Auth::Required)];
-        assert_eq!(Routes::new(twins, Vec::new(), PublicScheme::Https).unwrap_err(), [(0, 1)]);
+        let twins = [
+            route("a.example.com", "/x", Auth::None),
+            route("A.example.com.", "/x/", Auth::Required),
+        ]
+        .map(Arc::new);
+        assert_eq!(
+            Routes::new(&twins, Vec::new(), PublicScheme::Https).unwrap_err(),
+            [(0, 1)]
+        );
     }
 }

@@ -6,6 +6,7 @@
 //! every place where a secret leaves its wrapper.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
@@ -50,16 +51,22 @@ pub enum SecretSource {
 #[derive(Debug, Error)]
 pub enum SecretError {
     /// The environment has no such variable.
-    #[error("the environment variable {0} is not set; export it before starting, or use {{ file = \"…\" }}")]
+    #[error(
+        "the environment variable {0} is not set; export it before starting, or use {{ file = \"…\" }}"
+    )]
     Unset(String),
     /// The variable or file holds nothing.
     #[error("{0} is empty; it must hold the secret")]
     Empty(String),
     /// The variable or file holds more than one line of printable text.
-    #[error("{0} holds a space, a line break or another character that no secret has; it must hold the secret alone")]
+    #[error(
+        "{0} holds a space, a line break or another character that no secret has; it must hold the secret alone"
+    )]
     NotPrintable(String),
     /// The file cannot be read.
-    #[error("the file {path} cannot be read ({reason}); it must exist and be readable by this user")]
+    #[error(
+        "the file {path} cannot be read ({reason}); it must exist and be readable by this user"
+    )]
     Unreadable {
         /// The path as written in `gateway.toml`.
         path: String,
@@ -69,12 +76,12 @@ pub enum SecretError {
 }
 
 impl SecretSource {
-    /// Reads the secret. One printable word; a line break at its end is cut,
-    /// for editors and `echo` leave one.
+    /// Reads the secret; a relative path begins at `base`. One printable word;
+    /// a line break at its end is cut, for editors and `echo` leave one.
     ///
     /// # Errors
     /// When the place is missing, empty, or holds more than one word.
-    pub fn read(&self) -> Result<Secret, SecretError> {
+    pub fn read(&self, base: &Path) -> Result<Secret, SecretError> {
         let (place, text) = match self {
             Self::Env(name) => (
                 format!("the environment variable {name}"),
@@ -82,9 +89,11 @@ impl SecretSource {
             ),
             Self::File(path) => (
                 format!("the file {path}"),
-                std::fs::read_to_string(path).map_err(|error| SecretError::Unreadable {
-                    path: path.clone(),
-                    reason: error.kind(),
+                std::fs::read_to_string(base.join(path)).map_err(|error| {
+                    SecretError::Unreadable {
+                        path: path.clone(),
+                        reason: error.kind(),
+                    }
                 })?,
             ),
         };
@@ -141,7 +150,8 @@ impl<'de> Visitor<'de> for SourceVisitor {
                 }
             });
         }
-        source.ok_or_else(|| A::Error::custom(format_args!("found nothing; expected {SOURCE_FORM}")))
+        source
+            .ok_or_else(|| A::Error::custom(format_args!("found nothing; expected {SOURCE_FORM}")))
     }
 }
 
@@ -172,12 +182,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
         let source = SecretSource::File(path.to_str().unwrap().to_owned());
-        assert!(matches!(source.read(), Err(SecretError::Unreadable { .. })));
+        assert!(matches!(
+            source.read(Path::new("")),
+            Err(SecretError::Unreadable { .. })
+        ));
         std::fs::write(&path, "abc\r\n").unwrap();
-        assert_eq!(source.read().unwrap().expose(), "abc");
+        assert_eq!(source.read(Path::new("")).unwrap().expose(), "abc");
         std::fs::write(&path, "\n").unwrap();
-        assert!(matches!(source.read(), Err(SecretError::Empty(_))));
+        assert!(matches!(
+            source.read(Path::new("")),
+            Err(SecretError::Empty(_))
+        ));
         std::fs::write(&path, "two words").unwrap();
-        assert!(matches!(source.read(), Err(SecretError::NotPrintable(_))));
+        assert!(matches!(
+            source.read(Path::new("")),
+            Err(SecretError::NotPrintable(_))
+        ));
     }
 }

@@ -72,10 +72,18 @@ impl TryFrom<String> for Lifetime {
     type Error = String;
 
     fn try_from(found: String) -> Result<Self, String> {
-        let expected = || format!("found \"{found}\"; expected a duration from a minute to a year, such as \"30m\", \"12h\" or \"7d\"");
+        let expected = || {
+            format!(
+                "found \"{found}\"; expected a duration from a minute to a year, such as \"30m\", \"12h\" or \"7d\""
+            )
+        };
         let duration = humantime::parse_duration(&found).map_err(|_| expected())?;
         let allowed = Duration::from_secs(60)..=Duration::from_secs(366 * 24 * 3600);
-        if allowed.contains(&duration) { Ok(Self(duration)) } else { Err(expected()) }
+        if allowed.contains(&duration) {
+            Ok(Self(duration))
+        } else {
+            Err(expected())
+        }
     }
 }
 
@@ -95,11 +103,14 @@ impl TryFrom<String> for CookieName {
     type Error = String;
 
     fn try_from(found: String) -> Result<Self, String> {
-        let good = (1..=32).contains(&found.len()) && found.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let good = (1..=32).contains(&found.len())
+            && found.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if good {
             Ok(Self(found))
         } else {
-            Err(format!("found \"{found}\"; expected 1 to 32 letters and digits (prefix and account are added)"))
+            Err(format!(
+                "found \"{found}\"; expected 1 to 32 letters and digits (prefix and account are added)"
+            ))
         }
     }
 }
@@ -121,9 +132,13 @@ impl TryFrom<String> for CookieDomain {
 
     fn try_from(found: String) -> Result<Self, String> {
         Host::new(found.strip_prefix('.').unwrap_or(&found))
-            .filter(|host| host.as_str().contains('.') && host.as_str().parse::<std::net::IpAddr>().is_err())
+            .filter(|host| {
+                host.as_str().contains('.') && host.as_str().parse::<std::net::IpAddr>().is_err()
+            })
             .map(Self)
-            .ok_or_else(|| format!("found \"{found}\"; expected a domain of your own, such as \"example.com\""))
+            .ok_or_else(|| {
+                format!("found \"{found}\"; expected a domain of your own, such as \"example.com\"")
+            })
     }
 }
 
@@ -241,7 +256,14 @@ impl Sessions {
     ///
     /// # Errors
     /// When the system gives no random bytes for its id.
-    pub fn open(&self, host: &Host, account: &LoginAccount, grant: &Grant, profile: Profile, now: Now) -> Result<Session, getrandom::Error> {
+    pub fn open(
+        &self,
+        host: &Host,
+        account: &LoginAccount,
+        grant: &Grant,
+        profile: Profile,
+        now: Now,
+    ) -> Result<Session, getrandom::Error> {
         let mut id = [0; 16];
         getrandom::fill(&mut id)?;
         Ok(Session {
@@ -275,8 +297,12 @@ impl Sessions {
             Found::Once(token) => token,
         };
         let mut room = [0; MAX_TOKEN];
-        let opened = self.keys.open(Purpose::Session, token, &mut room).ok_or(NoSession::Forged)?;
-        let (wire, rest) = postcard::take_from_bytes::<Wire<'_>>(opened.payload).map_err(|_| NoSession::Forged)?;
+        let opened = self
+            .keys
+            .open(Purpose::Session, token, &mut room)
+            .ok_or(NoSession::Forged)?;
+        let (wire, rest) =
+            postcard::take_from_bytes::<Wire<'_>>(opened.payload).map_err(|_| NoSession::Forged)?;
         if !rest.is_empty() {
             return Err(NoSession::Forged);
         }
@@ -312,13 +338,17 @@ impl Sessions {
         };
         let payload = postcard::to_stdvec(&wire).unwrap_or_default();
         let token = self.keys.seal(Purpose::Session, &payload);
-        let left = self.idle.min(self.max.saturating_sub(now.saturating_sub(session.opened)));
-        self.cookies.write(&account.session_cookie, &token, "/", MaxAge::Seconds(left))
+        let left = self
+            .idle
+            .min(self.max.saturating_sub(now.saturating_sub(session.opened)));
+        self.cookies
+            .write(&account.session_cookie, &token, "/", MaxAge::Seconds(left))
     }
 
     /// `Set-Cookie` that ends the session in the browser.
     pub fn forget(&self, account: &LoginAccount) -> String {
-        self.cookies.write(&account.session_cookie, "", "/", MaxAge::Delete)
+        self.cookies
+            .write(&account.session_cookie, "", "/", MaxAge::Delete)
     }
 
     /// When `session` ends if the visitor does not come again.
@@ -348,7 +378,10 @@ impl TryFrom<Wire<'_>> for Session {
     type Error = NoSession;
 
     fn try_from(wire: Wire<'_>) -> Result<Self, NoSession> {
-        let unionid = wire.unionid.map(|id| UnionId::try_from(id.to_owned())).transpose();
+        let unionid = wire
+            .unionid
+            .map(|id| UnionId::try_from(id.to_owned()))
+            .transpose();
         Ok(Self {
             id: wire.id,
             place: wire.place.to_owned(),
@@ -436,8 +469,18 @@ pub(crate) mod tests {
 
     fn sessions(domain: Option<&str>) -> Sessions {
         let keys = Keyring::new(&[generate_key().unwrap()]).unwrap();
-        let cookies = CookieSettings::new("wxgate", domain.map(str::to_owned), SameSiteSetting::Lax, true);
-        Sessions::new(keys, cookies, Lifetime(Duration::from_secs(600)), Lifetime(Duration::from_secs(3600)))
+        let cookies = CookieSettings::new(
+            "wxgate",
+            domain.map(str::to_owned),
+            SameSiteSetting::Lax,
+            true,
+        );
+        Sessions::new(
+            keys,
+            cookies,
+            Lifetime(Duration::from_secs(600)),
+            Lifetime(Duration::from_secs(3600)),
+        )
     }
 
     fn session(place: &str, now: Now) -> Session {
@@ -459,8 +502,19 @@ pub(crate) mod tests {
         set_cookie.split(';').next().unwrap().as_bytes().to_vec()
     }
 
-    fn read(sessions: &Sessions, line: &[u8], host: &str, app_id: &str, now: Now) -> Result<Carried, NoSession> {
-        sessions.read(std::iter::once(line), &Host::new(host).unwrap(), &account(app_id), now)
+    fn read(
+        sessions: &Sessions,
+        line: &[u8],
+        host: &str,
+        app_id: &str,
+        now: Now,
+    ) -> Result<Carried, NoSession> {
+        sessions.read(
+            std::iter::once(line),
+            &Host::new(host).unwrap(),
+            &account(app_id),
+            now,
+        )
     }
 
     #[test]
@@ -470,12 +524,34 @@ pub(crate) mod tests {
         let cookie = line(&all.write(&made, &account("wxaaaaaaaaaaaaaaaa"), 1000));
         let carried = read(&all, &cookie, HOST, "wxaaaaaaaaaaaaaaaa", 1000).unwrap();
         assert!(carried.session == made && !carried.renew);
-        assert_eq!(read(&all, &cookie, "other.example.com", "wxaaaaaaaaaaaaaaaa", 1000).unwrap_err(), NoSession::Elsewhere);
-        assert_eq!(read(&all, &cookie, HOST, "wxbbbbbbbbbbbbbbbb", 1000).unwrap_err(), NoSession::Elsewhere);
-        assert_eq!(read(&sessions(None), &cookie, HOST, "wxaaaaaaaaaaaaaaaa", 1000).unwrap_err(), NoSession::Forged);
+        assert_eq!(
+            read(
+                &all,
+                &cookie,
+                "other.example.com",
+                "wxaaaaaaaaaaaaaaaa",
+                1000
+            )
+            .unwrap_err(),
+            NoSession::Elsewhere
+        );
+        assert_eq!(
+            read(&all, &cookie, HOST, "wxbbbbbbbbbbbbbbbb", 1000).unwrap_err(),
+            NoSession::Elsewhere
+        );
+        assert_eq!(
+            read(&sessions(None), &cookie, HOST, "wxaaaaaaaaaaaaaaaa", 1000).unwrap_err(),
+            NoSession::Forged
+        );
         let twice = [cookie.clone(), b"; ".to_vec(), cookie].concat();
-        assert_eq!(read(&all, &twice, HOST, "wxaaaaaaaaaaaaaaaa", 1000).unwrap_err(), NoSession::Repeated);
-        assert_eq!(read(&all, b"a=b", HOST, "wxaaaaaaaaaaaaaaaa", 1000).unwrap_err(), NoSession::Absent);
+        assert_eq!(
+            read(&all, &twice, HOST, "wxaaaaaaaaaaaaaaaa", 1000).unwrap_err(),
+            NoSession::Repeated
+        );
+        assert_eq!(
+            read(&all, b"a=b", HOST, "wxaaaaaaaaaaaaaaaa", 1000).unwrap_err(),
+            NoSession::Absent
+        );
     }
 
     #[test]
@@ -503,15 +579,39 @@ pub(crate) mod tests {
         let made = session("example.com", 1000);
         let cookie = all.write(&made, &account("wxaaaaaaaaaaaaaaaa"), 1000);
         assert!(cookie.contains("Domain=example.com"));
-        assert!(read(&all, &line(&cookie), "a.example.com", "wxaaaaaaaaaaaaaaaa", 1000).is_ok());
-        assert!(read(&all, &line(&cookie), "evilexample.com", "wxaaaaaaaaaaaaaaaa", 1000).is_err());
+        assert!(
+            read(
+                &all,
+                &line(&cookie),
+                "a.example.com",
+                "wxaaaaaaaaaaaaaaaa",
+                1000
+            )
+            .is_ok()
+        );
+        assert!(
+            read(
+                &all,
+                &line(&cookie),
+                "evilexample.com",
+                "wxaaaaaaaaaaaaaaaa",
+                1000
+            )
+            .is_err()
+        );
     }
 
     #[test]
     fn a_login_is_no_session() {
         let all = sessions(None);
         let payload = postcard::to_stdvec(&Wire::from(&session(HOST, 1000))).unwrap();
-        let login = format!("__Host-wxgate_shop={}", all.keys().seal(Purpose::Login, &payload));
-        assert_eq!(read(&all, login.as_bytes(), HOST, "wxaaaaaaaaaaaaaaaa", 1000).unwrap_err(), NoSession::Forged);
+        let login = format!(
+            "__Host-wxgate_shop={}",
+            all.keys().seal(Purpose::Login, &payload)
+        );
+        assert_eq!(
+            read(&all, login.as_bytes(), HOST, "wxaaaaaaaaaaaaaaaa", 1000).unwrap_err(),
+            NoSession::Forged
+        );
     }
 }

@@ -11,7 +11,10 @@
 //! that stands before the payload has a fixed length, so no two inputs give
 //! the same bytes.
 
-use std::fmt;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::{fmt, fs, io};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -79,7 +82,9 @@ pub enum KeyError {
     #[error("is not base64; make one with `wxgate keygen`")]
     NotBase64,
     /// Too few bytes.
-    #[error("decodes to {0} bytes; at least {MIN_KEY_BYTES} are needed: make one with `wxgate keygen`")]
+    #[error(
+        "decodes to {0} bytes; at least {MIN_KEY_BYTES} are needed: make one with `wxgate keygen`"
+    )]
     TooShort(usize),
     /// The same key twice, or (once in four thousand million) two keys with one id.
     #[error("is the same key as an earlier one; list each key once")]
@@ -107,6 +112,39 @@ pub fn generate_key() -> Result<Secret, getrandom::Error> {
     let mut bytes = Zeroizing::new([0_u8; MIN_KEY_BYTES]);
     getrandom::fill(bytes.as_mut_slice())?;
     Ok(Secret::new(STANDARD.encode(bytes.as_slice())))
+}
+
+/// The key that is kept in `dir`: read, or made once with mode 0600. Two
+/// processes that begin together end with one key.
+///
+/// # Errors
+/// When the directory cannot be read or written.
+pub fn kept_key(dir: &Path) -> io::Result<Secret> {
+    let path = dir.join("session.key");
+    match fs::read_to_string(&path) {
+        Ok(text) => return Ok(Secret::new(text.trim_end().to_owned())),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(_) => {}
+    }
+    fs::create_dir_all(dir)?;
+    let secret = generate_key().map_err(io::Error::other)?;
+    let draft = dir.join(format!("session.key.{}", std::process::id()));
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&draft)?;
+    file.write_all(secret.expose().as_bytes())?;
+    file.sync_all()?;
+    // A link, unlike a rename, takes nobody else's key away.
+    let linked = fs::hard_link(&draft, &path);
+    fs::remove_file(&draft)?;
+    match linked {
+        Ok(()) => fs::File::open(dir)?.sync_all().map(|()| secret),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => kept_key(dir),
+        Err(error) => Err(error),
+    }
 }
 
 impl Key {
@@ -242,7 +280,13 @@ mod tests {
                 assert!(opens(&ring, Purpose::Session, &forged).is_none(), "{at}");
             }
         }
-        for wrong in ["", "A", &format!("{token}="), &format!("{token}A"), &"A".repeat(9000)] {
+        for wrong in [
+            "",
+            "A",
+            &format!("{token}="),
+            &format!("{token}A"),
+            &"A".repeat(9000),
+        ] {
             assert!(opens(&ring, Purpose::Session, wrong).is_none());
         }
     }
@@ -254,10 +298,28 @@ mod tests {
         let token = before.seal(Purpose::Session, b"visitor");
         let after = Keyring::new(&[new.clone(), old]).unwrap();
         let mut room = [0; MAX_TOKEN];
-        let opened = after.open(Purpose::Session, token.as_bytes(), &mut room).unwrap();
+        let opened = after
+            .open(Purpose::Session, token.as_bytes(), &mut room)
+            .unwrap();
         assert!(opened.by_older_key);
         let gone = Keyring::new(&[new]).unwrap();
         assert!(opens(&gone, Purpose::Session, &token).is_none());
+    }
+
+    #[test]
+    fn a_kept_key_is_made_once_and_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let below = dir.path().join("state");
+        let first = kept_key(&below).unwrap();
+        assert_eq!(kept_key(&below).unwrap().expose(), first.expose());
+        assert!(Keyring::new(&[first]).is_ok());
+        let mode = fs::metadata(below.join("session.key"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_dir(&below).unwrap().count(), 1);
     }
 
     #[test]

@@ -46,7 +46,11 @@ impl TryFrom<String> for Upstream {
     type Error = String;
 
     fn try_from(found: String) -> Result<Self, String> {
-        let refuse = |why: &str| format!("found \"{found}\"; expected an http or https URL such as \"http://127.0.0.1:3000\": {why}");
+        let refuse = |why: &str| {
+            format!(
+                "found \"{found}\"; expected an http or https URL such as \"http://127.0.0.1:3000\": {why}"
+            )
+        };
         let url = Url::parse(&found).map_err(|_| refuse("this is no URL"))?;
         let tls = match url.scheme() {
             "http" => false,
@@ -54,7 +58,9 @@ impl TryFrom<String> for Upstream {
             _ => return Err(refuse("the scheme must be http or https")),
         };
         if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-            return Err(refuse("it must hold no path or query, for the visitor's own is forwarded"));
+            return Err(refuse(
+                "it must hold no path or query, for the visitor's own is forwarded",
+            ));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(refuse("it must hold no user name or password"));
@@ -65,8 +71,15 @@ impl TryFrom<String> for Upstream {
             Some(UrlHost::Ipv6(address)) => (address.to_string(), Some(IpAddr::V6(address))),
             None => return Err(refuse("the host is missing")),
         };
-        let port = url.port_or_known_default().ok_or_else(|| refuse("the port is missing"))?;
-        Ok(Self { name, address, port, tls })
+        let port = url
+            .port_or_known_default()
+            .ok_or_else(|| refuse("the port is missing"))?;
+        Ok(Self {
+            name,
+            address,
+            port,
+            tls,
+        })
     }
 }
 
@@ -74,7 +87,11 @@ impl Upstream {
     fn peer(&self, address: SocketAddr) -> HttpPeer {
         // An empty server name turns certificate checks off, so that it is
         // given wherever there is TLS.
-        let sni = if self.tls { self.name.clone() } else { String::new() };
+        let sni = if self.tls {
+            self.name.clone()
+        } else {
+            String::new()
+        };
         let mut peer = HttpPeer::new(address, self.tls, sni);
         peer.options.connection_timeout = Some(CONNECT_TIMEOUT);
         peer.options.total_connection_timeout = Some(CONNECT_TIMEOUT * 2);
@@ -100,7 +117,10 @@ pub struct Resolver {
 impl Default for Resolver {
     fn default() -> Self {
         Self {
-            found: Cache::builder().max_capacity(10_000).time_to_live(LOOKUP_LIFETIME).build(),
+            found: Cache::builder()
+                .max_capacity(10_000)
+                .time_to_live(LOOKUP_LIFETIME)
+                .build(),
         }
     }
 }
@@ -111,9 +131,16 @@ impl Resolver {
     ///
     /// # Errors
     /// When the name has no address.
-    pub async fn peer(&self, upstream: &Upstream, attempt: usize) -> Result<(HttpPeer, bool), Arc<std::io::Error>> {
+    pub async fn peer(
+        &self,
+        upstream: &Upstream,
+        attempt: usize,
+    ) -> Result<(HttpPeer, bool), Arc<std::io::Error>> {
         if let Some(address) = upstream.address {
-            return Ok((upstream.peer(SocketAddr::new(address, upstream.port)), false));
+            return Ok((
+                upstream.peer(SocketAddr::new(address, upstream.port)),
+                false,
+            ));
         }
         let key = (upstream.name.clone(), upstream.port);
         let addresses = self
@@ -153,7 +180,9 @@ impl TryFrom<String> for Proxy {
             .or_else(|_| found.parse::<IpAddr>().map(IpNet::from))
             .map_err(|_| format!("found \"{found}\"; expected an address or a network, such as \"10.0.0.1\" or \"10.0.0.0/8\""))?;
         if net.prefix_len() == 0 {
-            return Err(format!("found \"{found}\", which is everybody; expected the addresses of your own proxies"));
+            return Err(format!(
+                "found \"{found}\", which is everybody; expected the addresses of your own proxies"
+            ));
         }
         Ok(Self(net))
     }
@@ -211,7 +240,10 @@ impl TrustedProxies {
             client.via.insert(0, client.address);
             client.address = hop.to_canonical();
         }
-        match headers.get("x-forwarded-proto").map(|value| value.as_bytes()) {
+        match headers
+            .get("x-forwarded-proto")
+            .map(|value| value.as_bytes())
+        {
             Some(b"https") => client.scheme = PublicScheme::Https,
             Some(b"http") => client.scheme = PublicScheme::Http,
             _ => {}
@@ -228,7 +260,15 @@ fn says_where_from(name: &str) -> bool {
         || name.starts_with("x-original-")
         || matches!(
             name,
-            "forwarded" | "x-real-ip" | "x-request-id" | "x-rewrite-url" | "true-client-ip" | "client-ip" | "x-client-ip" | "x-cluster-client-ip" | "cf-connecting-ip"
+            "forwarded"
+                | "x-real-ip"
+                | "x-request-id"
+                | "x-rewrite-url"
+                | "true-client-ip"
+                | "client-ip"
+                | "x-client-ip"
+                | "x-cluster-client-ip"
+                | "cf-connecting-ip"
         )
 }
 
@@ -248,14 +288,27 @@ pub fn strip_forwarded(request: &mut RequestHeader, client: &Client) {
 }
 
 fn rebuilt(name: &str) -> bool {
-    matches!(name, "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-real-ip" | "x-request-id" | "forwarded")
+    matches!(
+        name,
+        "x-forwarded-for"
+            | "x-forwarded-proto"
+            | "x-forwarded-host"
+            | "x-real-ip"
+            | "x-request-id"
+            | "forwarded"
+    )
 }
 
 /// Writes where the request came from: call after [`strip_forwarded`].
 ///
 /// # Errors
 /// When a value cannot stand in a header.
-pub fn write_forwarded(request: &mut RequestHeader, client: &Client, host: &str, request_id: &str) -> pingora::Result<()> {
+pub fn write_forwarded(
+    request: &mut RequestHeader,
+    client: &Client,
+    host: &str,
+    request_id: &str,
+) -> pingora::Result<()> {
     let mut chain = client.address.to_string();
     for hop in &client.via {
         chain.push_str(", ");
@@ -275,15 +328,31 @@ mod tests {
     #[test]
     fn an_upstream_is_a_bare_http_url() {
         let upstream = |text: &str| Upstream::try_from(text.to_owned());
-        assert_eq!(upstream("http://127.0.0.1:3000").unwrap().to_string(), "127.0.0.1:3000");
+        assert_eq!(
+            upstream("http://127.0.0.1:3000").unwrap().to_string(),
+            "127.0.0.1:3000"
+        );
         assert_eq!(upstream("https://app.example.com").unwrap().port, 443);
-        for wrong in ["127.0.0.1:3000", "ftp://a", "http://", "http://a/b", "http://a?b", "http://u:p@a", "unix:/x"] {
+        for wrong in [
+            "127.0.0.1:3000",
+            "ftp://a",
+            "http://",
+            "http://a/b",
+            "http://a?b",
+            "http://u:p@a",
+            "unix:/x",
+        ] {
             assert!(upstream(wrong).is_err(), "{wrong}");
         }
     }
 
     fn client(trusted: &[&str], peer: &str, headers: &[(&'static str, &str)]) -> Client {
-        let proxies = TrustedProxies(trusted.iter().map(|text| Proxy::try_from((*text).to_owned()).unwrap()).collect());
+        let proxies = TrustedProxies(
+            trusted
+                .iter()
+                .map(|text| Proxy::try_from((*text).to_owned()).unwrap())
+                .collect(),
+        );
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
@@ -293,18 +362,41 @@ mod tests {
 
     #[test]
     fn a_strangers_word_about_itself_is_not_believed() {
-        let spoofed = [("x-forwarded-for", "1.1.1.1"), ("x-forwarded-proto", "http")];
+        let spoofed = [
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x-forwarded-proto", "http"),
+        ];
         let seen = client(&[], "9.9.9.9", &spoofed);
-        assert_eq!((seen.address.to_string().as_str(), seen.scheme), ("9.9.9.9", PublicScheme::Https));
+        assert_eq!(
+            (seen.address.to_string().as_str(), seen.scheme),
+            ("9.9.9.9", PublicScheme::Https)
+        );
         assert!(!seen.through_proxy);
     }
 
     #[test]
     fn proxies_are_walked_from_right_to_left_as_far_as_they_are_trusted() {
-        let seen = client(&["10.0.0.0/8"], "10.0.0.1", &[("x-forwarded-for", "6.6.6.6, 8.8.8.8"), ("x-forwarded-for", "10.0.0.2")]);
+        let seen = client(
+            &["10.0.0.0/8"],
+            "10.0.0.1",
+            &[
+                ("x-forwarded-for", "6.6.6.6, 8.8.8.8"),
+                ("x-forwarded-for", "10.0.0.2"),
+            ],
+        );
         assert_eq!(seen.address.to_string(), "8.8.8.8");
-        assert_eq!(seen.via, ["10.0.0.2".parse::<IpAddr>().unwrap(), "10.0.0.1".parse().unwrap()]);
-        let broken = client(&["10.0.0.0/8"], "::ffff:10.0.0.1", &[("x-forwarded-for", "junk")]);
+        assert_eq!(
+            seen.via,
+            [
+                "10.0.0.2".parse::<IpAddr>().unwrap(),
+                "10.0.0.1".parse().unwrap()
+            ]
+        );
+        let broken = client(
+            &["10.0.0.0/8"],
+            "::ffff:10.0.0.1",
+            &[("x-forwarded-for", "junk")],
+        );
         assert_eq!(broken.address.to_string(), "10.0.0.1");
     }
 

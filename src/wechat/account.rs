@@ -72,7 +72,11 @@ impl TryFrom<String> for BaseUrl {
     type Error = String;
 
     fn try_from(found: String) -> Result<Self, String> {
-        let expected = || format!("found \"{found}\"; expected a base URL without a path, such as \"{API_BASE_URL}\"");
+        let expected = || {
+            format!(
+                "found \"{found}\"; expected a base URL without a path, such as \"{API_BASE_URL}\""
+            )
+        };
         let url = Url::parse(&found).map_err(|_| expected())?;
         let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         let known = matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
@@ -109,8 +113,9 @@ impl TryFrom<String> for VerifyFile {
     type Error = String;
 
     fn try_from(found: String) -> Result<Self, String> {
-        let good = Self::core(&found)
-            .is_some_and(|core| core.len() == 16 && core.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        let good = Self::core(&found).is_some_and(|core| {
+            core.len() == 16 && core.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        });
         if good {
             Ok(Self(found))
         } else {
@@ -153,7 +158,9 @@ pub struct Parts {
 /// Why WeChat would refuse this callback origin on its own page (10003), where
 /// the gateway learns nothing of it.
 #[derive(Debug, thiserror::Error)]
-#[error("found \"{found}\"; expected https, no port and no IP address, such as \"https://shop.example.com\": WeChat takes {what} from a test account alone (sandbox = true)")]
+#[error(
+    "found \"{found}\"; expected https, no port and no IP address, such as \"https://shop.example.com\": WeChat takes {what} from a test account alone (sandbox = true)"
+)]
 pub struct CallbackOriginError {
     found: String,
     what: &'static str,
@@ -188,7 +195,9 @@ impl Account {
             app_secret: parts.app_secret,
             callback_origin: parts.callback_origin,
             open_base: parts.open_base,
-            api_bases: std::iter::once(parts.api_base).chain(parts.api_fallback).collect(),
+            api_bases: std::iter::once(parts.api_base)
+                .chain(parts.api_fallback)
+                .collect(),
         })
     }
 
@@ -228,7 +237,11 @@ pub(super) mod tests {
     #[test]
     fn what_wechat_would_answer_with_10003_is_refused_beforehand() {
         assert!(Account::new(parts("https://shop.example.com", false)).is_ok());
-        for wrong in ["http://shop.example.com", "https://shop.example.com:8443", "https://127.0.0.1"] {
+        for wrong in [
+            "http://shop.example.com",
+            "https://shop.example.com:8443",
+            "https://127.0.0.1",
+        ] {
             assert!(Account::new(parts(wrong, false)).is_err(), "{wrong}");
             assert!(Account::new(parts(wrong, true)).is_ok(), "{wrong}");
         }
@@ -238,7 +251,12 @@ pub(super) mod tests {
     fn a_verify_file_is_named_after_its_content() {
         let file = VerifyFile::try_from("MP_verify_AbCdEfGhIjKlMnOp.txt".to_owned()).unwrap();
         assert_eq!(file.content(), "AbCdEfGhIjKlMnOp");
-        for wrong in ["MP_verify_.txt", "MP_verify_AbCdEfGhIjKlMnO/.txt", "AbCdEfGhIjKlMnOp.txt", "../MP_verify_AbCdEfGhIjKlMnOp.txt"] {
+        for wrong in [
+            "MP_verify_.txt",
+            "MP_verify_AbCdEfGhIjKlMnO/.txt",
+            "AbCdEfGhIjKlMnOp.txt",
+            "../MP_verify_AbCdEfGhIjKlMnOp.txt",
+        ] {
             assert!(VerifyFile::try_from(wrong.to_owned()).is_err(), "{wrong}");
         }
     }
@@ -246,8 +264,18 @@ pub(super) mod tests {
     #[test]
     fn a_base_url_has_no_path() {
         let base = |text: &str| BaseUrl::try_from(text.to_owned());
-        assert_eq!(base("http://127.0.0.1:8080/").unwrap().as_str(), "http://127.0.0.1:8080");
-        for wrong in ["", "api.weixin.qq.com", "https://a/b", "https://a?b", "ftp://a", "https://u:p@a"] {
+        assert_eq!(
+            base("http://127.0.0.1:8080/").unwrap().as_str(),
+            "http://127.0.0.1:8080"
+        );
+        for wrong in [
+            "",
+            "api.weixin.qq.com",
+            "https://a/b",
+            "https://a?b",
+            "ftp://a",
+            "https://u:p@a",
+        ] {
             assert!(base(wrong).is_err(), "{wrong}");
         }
     }

@@ -162,7 +162,8 @@ impl Api {
         ));
         let answer = self.call(account, &query, &[secret, code.expose()]).await?;
         let openid = openid_of(&answer)?;
-        let access_token = text(&answer, "access_token").ok_or(ApiError::Garbled("no access_token"))?;
+        let access_token =
+            text(&answer, "access_token").ok_or(ApiError::Garbled("no access_token"))?;
         Ok(Grant {
             openid,
             unionid: unionid_of(&answer),
@@ -188,13 +189,20 @@ impl Api {
             return Err(ApiError::Garbled("a profile of another openid"));
         }
         Ok(Profile {
-            nickname: text(&answer, "nickname").map(shown_text).filter(|name| !name.is_empty()),
+            nickname: text(&answer, "nickname")
+                .map(shown_text)
+                .filter(|name| !name.is_empty()),
             avatar: text(&answer, "headimgurl").and_then(picture),
             unionid: unionid_of(&answer),
         })
     }
 
-    async fn call(&self, account: &Account, query: &Secret, hidden: &[&str]) -> Result<Map<String, Value>, ApiError> {
+    async fn call(
+        &self,
+        account: &Account,
+        query: &Secret,
+        hidden: &[&str],
+    ) -> Result<Map<String, Value>, ApiError> {
         let mut nothing_sent = ApiError::NotSent("no host is configured".to_owned());
         for base in &account.api_bases {
             match self.call_host(base, query, hidden).await {
@@ -205,8 +213,17 @@ impl Api {
         Err(nothing_sent)
     }
 
-    async fn call_host(&self, base: &BaseUrl, query: &Secret, hidden: &[&str]) -> Result<Map<String, Value>, ApiError> {
-        let client = if base.is_https() { &self.outside } else { &self.plain };
+    async fn call_host(
+        &self,
+        base: &BaseUrl,
+        query: &Secret,
+        hidden: &[&str],
+    ) -> Result<Map<String, Value>, ApiError> {
+        let client = if base.is_https() {
+            &self.outside
+        } else {
+            &self.plain
+        };
         let url = Secret::new(format!("{}{}", base.as_str(), query.expose()));
         let mut response = client.get(url.expose()).send().await.map_err(transport)?;
         let mut body = Vec::new();
@@ -229,7 +246,11 @@ fn transport(error: reqwest::Error) -> ApiError {
         reason = format!("{reason}: {cause}");
         source = cause.source();
     }
-    if not_sent { ApiError::NotSent(reason) } else { ApiError::NoAnswer(reason) }
+    if not_sent {
+        ApiError::NotSent(reason)
+    } else {
+        ApiError::NoAnswer(reason)
+    }
 }
 
 /// Reads an answer's bytes. Raw control characters, which occur in nicknames
@@ -250,7 +271,10 @@ fn understand(mut body: Vec<u8>, hidden: &[&str]) -> Result<Map<String, Value>, 
         Some(Some(code)) => {
             let message = text(&answer, "errmsg").unwrap_or_default();
             Err(ApiError::Errcode {
-                code: Errcode { code, rid: rid(message) },
+                code: Errcode {
+                    code,
+                    rid: rid(message),
+                },
                 message: without(message, hidden),
             })
         }
@@ -275,7 +299,8 @@ fn flag(answer: &Map<String, Value>, key: &str) -> bool {
 
 fn openid_of(answer: &Map<String, Value>) -> Result<OpenId, ApiError> {
     let found = text(answer, "openid").ok_or(ApiError::Garbled("no openid"))?;
-    OpenId::try_from(found.to_owned()).map_err(|_| ApiError::Garbled("an openid with characters that no openid has"))
+    OpenId::try_from(found.to_owned())
+        .map_err(|_| ApiError::Garbled("an openid with characters that no openid has"))
 }
 
 fn unionid_of(answer: &Map<String, Value>) -> Option<UnionId> {
@@ -284,7 +309,10 @@ fn unionid_of(answer: &Map<String, Value>) -> Option<UnionId> {
 
 fn scope_of(answer: &Map<String, Value>) -> Scope {
     let granted = text(answer, "scope").unwrap_or_default();
-    if granted.split(',').any(|scope| scope.trim() == Scope::Userinfo.as_str()) {
+    if granted
+        .split(',')
+        .any(|scope| scope.trim() == Scope::Userinfo.as_str())
+    {
         Scope::Userinfo
     } else {
         Scope::Base
@@ -294,7 +322,8 @@ fn scope_of(answer: &Map<String, Value>) -> Scope {
 /// A nickname without what could reorder or break the text around it.
 fn shown_text(nickname: &str) -> String {
     let hidden = |c: &char| {
-        c.is_control() || matches!(*c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+        c.is_control()
+            || matches!(*c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
     };
     let shown: String = nickname.chars().filter(|c| !hidden(c)).take(64).collect();
     shown.trim().to_owned()
@@ -323,7 +352,11 @@ fn without(message: &str, hidden: &[&str]) -> String {
     let shown = hidden
         .iter()
         .fold(message.to_owned(), |text, secret| text.replace(secret, "…"));
-    shown.chars().filter(|c| !c.is_control()).take(200).collect()
+    shown
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(200)
+        .collect()
 }
 
 #[cfg(test)]
@@ -336,18 +369,33 @@ mod tests {
 
     #[test]
     fn an_error_keeps_number_and_rid_and_loses_secrets() {
-        let error = answer(r#"{"errcode":40125,"errmsg":"invalid appsecret hunter2, rid: 6543-ab-0"}"#).unwrap_err();
+        let error =
+            answer(r#"{"errcode":40125,"errmsg":"invalid appsecret hunter2, rid: 6543-ab-0"}"#)
+                .unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("40125") && text.contains("6543-ab-0") && text.contains("app_secret"), "{text}");
+        assert!(
+            text.contains("40125") && text.contains("6543-ab-0") && text.contains("app_secret"),
+            "{text}"
+        );
         assert!(!text.contains("hunter2"), "{text}");
     }
 
     #[test]
     fn what_is_not_wechats_is_garbled() {
-        for body in ["", "<html></html>", "[]", "{\"openid\":", "{\"errcode\":\"x\"}", "null"] {
+        for body in [
+            "",
+            "<html></html>",
+            "[]",
+            "{\"openid\":",
+            "{\"errcode\":\"x\"}",
+            "null",
+        ] {
             assert!(matches!(answer(body), Err(ApiError::Garbled(_))), "{body}");
         }
-        assert!(matches!(understand(vec![b'{', 0xff, b'}'], &[]), Err(ApiError::Garbled(_))));
+        assert!(matches!(
+            understand(vec![b'{', 0xff, b'}'], &[]),
+            Err(ApiError::Garbled(_))
+        ));
         assert!(openid_of(&answer(r#"{"openid":"a\nb"}"#).unwrap()).is_err());
         assert!(openid_of(&answer("{}").unwrap()).is_err());
     }
@@ -367,7 +415,11 @@ mod tests {
             (r#"{"is_snapshotuser":"1"}"#, true),
             (r#"{"is_snapshotuser":true}"#, true),
         ] {
-            assert_eq!(flag(&answer(body).unwrap(), "is_snapshotuser"), expected, "{body}");
+            assert_eq!(
+                flag(&answer(body).unwrap(), "is_snapshotuser"),
+                expected,
+                "{body}"
+            );
         }
     }
 
@@ -376,6 +428,9 @@ mod tests {
         assert_eq!(shown_text(" \u{202e}小明\u{7}🐼 "), "小明🐼");
         assert_eq!(shown_text(&"长".repeat(100)).chars().count(), 64);
         assert_eq!(picture("javascript:alert(1)"), None);
-        assert_eq!(scope_of(&answer(r#"{"scope":"snsapi_base,snsapi_userinfo"}"#).unwrap()), Scope::Userinfo);
+        assert_eq!(
+            scope_of(&answer(r#"{"scope":"snsapi_base,snsapi_userinfo"}"#).unwrap()),
+            Scope::Userinfo
+        );
     }
 }

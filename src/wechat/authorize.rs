@@ -15,7 +15,11 @@ use serde::{Deserialize, Serialize};
 use super::account::Account;
 
 /// All but RFC 3986's unreserved characters.
-pub const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// What a visitor is asked for. Ordered: the later includes the earlier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -60,7 +64,10 @@ impl State {
         let mut bytes = [0_u8; 16];
         getrandom::fill(&mut bytes)?;
         let attempt = attempt.min(9);
-        Ok(Self(format!("{:032x}{attempt}", u128::from_be_bytes(bytes))))
+        Ok(Self(format!(
+            "{:032x}{attempt}",
+            u128::from_be_bytes(bytes)
+        )))
     }
 
     /// A state as it came back; `None` when it was not made by
@@ -68,7 +75,9 @@ impl State {
     pub fn parse(text: &str) -> Option<Self> {
         let (random, attempt) = text.split_at_checked(STATE_LEN - 1)?;
         let lower_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        let ours = random.bytes().all(lower_hex) && attempt.len() == 1 && attempt.bytes().all(|byte| byte.is_ascii_digit());
+        let ours = random.bytes().all(lower_hex)
+            && attempt.len() == 1
+            && attempt.bytes().all(|byte| byte.is_ascii_digit());
         ours.then(|| Self(text.to_owned()))
     }
 
@@ -79,7 +88,10 @@ impl State {
 
     /// Which try this is, from 0.
     pub fn attempt(&self) -> u8 {
-        self.0.bytes().last().map_or(0, |digit| digit.wrapping_sub(b'0'))
+        self.0
+            .bytes()
+            .last()
+            .map_or(0, |digit| digit.wrapping_sub(b'0'))
     }
 
     /// The beginning, which names the login's cookie. It tells the browser's
@@ -90,7 +102,10 @@ impl State {
 
     /// Whether `text` can be such a beginning.
     pub fn is_piece(text: &str) -> bool {
-        text.len() == PIECE_LEN && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        text.len() == PIECE_LEN
+            && text
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     }
 
     /// Compares in constant time: whoever can guess it byte by byte could
@@ -145,12 +160,22 @@ mod tests {
     fn a_state_is_random_and_in_wechats_alphabet() {
         let one = State::random(2).unwrap();
         assert_ne!(one.as_str(), State::random(2).unwrap().as_str());
-        assert!(one.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        assert!(
+            one.as_str()
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric())
+        );
         assert_eq!(one.attempt(), 2);
         assert!(one.same(one.as_str()) && State::is_piece(one.piece()));
         assert!(!one.same(""));
         assert!(State::parse(one.as_str()).is_some());
-        for wrong in ["", "0", &"0".repeat(34), &"G".repeat(33), &format!("{}x", "0".repeat(32))] {
+        for wrong in [
+            "",
+            "0",
+            &"0".repeat(34),
+            &"G".repeat(33),
+            &format!("{}x", "0".repeat(32)),
+        ] {
             assert!(State::parse(wrong).is_none(), "{wrong}");
         }
     }

@@ -71,7 +71,9 @@ impl Answer {
         let state = State::parse(&state).ok_or(NoAnswer::NoState)?;
         let usable = |code: &String| {
             (1..=512).contains(&code.len())
-                && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~'))
+                && code.bytes().all(|byte| {
+                    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~')
+                })
         };
         let code = one_value(query, "code")?
             .filter(usable)
@@ -87,10 +89,12 @@ impl Answer {
     /// The code, for the owner of `expected` alone; `None` when the answer
     /// belongs to another login.
     pub fn for_login(&self, expected: &State) -> Option<Verdict<'_>> {
-        self.state.same(expected.as_str()).then_some(match &self.code {
-            Some(code) => Verdict::Agreed(code),
-            None => Verdict::Refused,
-        })
+        self.state
+            .same(expected.as_str())
+            .then_some(match &self.code {
+                Some(code) => Verdict::Agreed(code),
+                None => Verdict::Refused,
+            })
     }
 }
 
@@ -100,7 +104,11 @@ fn one_value(query: &str, name: &str) -> Result<Option<String>, NoAnswer> {
         .map(|(_, value)| value.into_owned());
     let first = values.next();
     let same = values.all(|other| first.as_ref() == Some(&other));
-    if same { Ok(first) } else { Err(NoAnswer::Ambiguous) }
+    if same {
+        Ok(first)
+    } else {
+        Err(NoAnswer::Ambiguous)
+    }
 }
 
 #[cfg(test)]
@@ -116,7 +124,9 @@ mod tests {
     #[test]
     fn the_code_is_lent_to_its_state_alone() {
         let answer = Answer::parse(&format!("code=abc-1&state={STATE}")).unwrap();
-        assert!(matches!(answer.for_login(&state()), Some(Verdict::Agreed(code)) if code.expose() == "abc-1"));
+        assert!(
+            matches!(answer.for_login(&state()), Some(Verdict::Agreed(code)) if code.expose() == "abc-1")
+        );
         let other = State::parse("00112233445566778899aabbccddeeff1").unwrap();
         assert!(answer.for_login(&other).is_none());
         assert!(!format!("{answer:?}").contains("abc-1"));
@@ -124,16 +134,26 @@ mod tests {
 
     #[test]
     fn a_missing_or_odd_code_is_a_refusal() {
-        for query in [format!("state={STATE}"), format!("code=&state={STATE}"), format!("code=a%0Ab&state={STATE}")] {
+        for query in [
+            format!("state={STATE}"),
+            format!("code=&state={STATE}"),
+            format!("code=a%0Ab&state={STATE}"),
+        ] {
             let answer = Answer::parse(&query).unwrap();
-            assert!(matches!(answer.for_login(&state()), Some(Verdict::Refused)), "{query}");
+            assert!(
+                matches!(answer.for_login(&state()), Some(Verdict::Refused)),
+                "{query}"
+            );
         }
     }
 
     #[test]
     fn repeated_parameters_must_agree() {
         assert!(Answer::parse(&format!("code=a&state={STATE}&code=a&state={STATE}")).is_ok());
-        for query in [format!("code=a&state={STATE}&code=b"), format!("code=a&state={STATE}&state=x")] {
+        for query in [
+            format!("code=a&state={STATE}&code=b"),
+            format!("code=a&state={STATE}&state=x"),
+        ] {
             assert_eq!(Answer::parse(&query).unwrap_err(), NoAnswer::Ambiguous);
         }
         for query in ["", "code=a", "code=a&state=", "code=a&state=short"] {

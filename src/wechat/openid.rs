@@ -45,7 +45,11 @@ macro_rules! id {
             type Error = NotAnId;
 
             fn try_from(text: String) -> Result<Self, NotAnId> {
-                if is_id(&text) { Ok(Self(text)) } else { Err(NotAnId) }
+                if is_id(&text) {
+                    Ok(Self(text))
+                } else {
+                    Err(NotAnId)
+                }
             }
         }
 

@@ -1,0 +1,312 @@
+//! `gateway.toml` as values that cannot be wrong.
+//!
+//! Holds always: a [`Plan`] names accounts that exist, routes that differ and
+//! secrets that were read; every mistake in the file is found in one go, where
+//! that is possible, with its place, what was found and what would be right. No
+//! message repeats a line of the file, for it might hold a secret.
+
+mod mistakes;
+mod resolve;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use http::{HeaderName, HeaderValue, Method};
+use serde::Deserialize;
+use toml::Spanned;
+
+pub use mistakes::{Mistake, Mistakes};
+pub use resolve::{Plan, PlannedAccount};
+
+use crate::origin::{PublicOrigin, PublicScheme};
+use crate::route::{
+    AccountName, Auth, HostPattern, OutsideWeChat, RoutePath, SessionCookie, Snapshot,
+};
+use crate::secret::SecretSource;
+use crate::session;
+use crate::upstream::{TrustedProxies, Upstream};
+use crate::wechat::Scope;
+use crate::wechat::account::{AppId, BaseUrl, VerifyFile};
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    server: ServerTable,
+    session: session::Table,
+    store: StoreTable,
+    log: LogTable,
+    accounts: BTreeMap<Spanned<AccountName>, AccountTable>,
+    routes: Vec<RouteTable>,
+}
+
+/// `[server]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerTable {
+    /// Where visitors are served.
+    pub listen: Vec<SocketAddr>,
+    /// Where operators are served; nowhere by default.
+    pub admin_listen: Option<SocketAddr>,
+    /// What visitors' browsers see.
+    pub public_scheme: PublicScheme,
+    /// Whose `X-Forwarded-*` are believed.
+    pub trusted_proxies: TrustedProxies,
+    /// Header names with `_` that are forwarded all the same.
+    pub underscore_headers: Vec<UnderscoreHeader>,
+    /// Worker threads; as many as the machine has cores by default.
+    pub threads: Option<std::num::NonZeroUsize>,
+    /// How long requests may finish after SIGTERM.
+    pub drain_timeout: Seconds,
+    /// Where a key is kept that `session.keys` does not give.
+    pub state_dir: Option<PathBuf>,
+}
+
+impl Default for ServerTable {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([0, 0, 0, 0], 8080))],
+            admin_listen: None,
+            public_scheme: PublicScheme::Https,
+            trusted_proxies: TrustedProxies::default(),
+            underscore_headers: Vec::new(),
+            threads: None,
+            drain_timeout: Seconds(std::time::Duration::from_secs(10)),
+            state_dir: None,
+        }
+    }
+}
+
+/// A duration from a second to an hour, written `"30s"`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Seconds(std::time::Duration);
+
+impl Seconds {
+    /// The duration.
+    pub fn get(self) -> std::time::Duration {
+        self.0
+    }
+}
+
+impl TryFrom<String> for Seconds {
+    type Error = String;
+
+    fn try_from(found: String) -> Result<Self, String> {
+        let allowed = std::time::Duration::from_secs(1)..=std::time::Duration::from_secs(3600);
+        humantime::parse_duration(&found)
+            .ok()
+            .filter(|duration| allowed.contains(duration))
+            .map(Self)
+            .ok_or_else(|| format!("found \"{found}\"; expected a duration from a second to an hour, such as \"30s\""))
+    }
+}
+
+/// A header name with `_`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct UnderscoreHeader(pub(crate) HeaderName);
+
+impl TryFrom<String> for UnderscoreHeader {
+    type Error = String;
+
+    fn try_from(found: String) -> Result<Self, String> {
+        HeaderName::try_from(&found)
+            .ok()
+            .filter(|name| name.as_str().contains('_') && !crate::identity::is_identity(name.as_str()))
+            .map(Self)
+            .ok_or_else(|| format!("found \"{found}\"; expected the name of a header of your app's with \"_\" in it, such as \"x_legacy\""))
+    }
+}
+
+/// `[store]`: what no cookie may hold.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct StoreTable {
+    kind: StoreKind,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum StoreKind {
+    #[default]
+    Memory,
+}
+
+/// `[log]`.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogTable {
+    /// The least important lines that are written.
+    pub level: LogLevel,
+    /// How lines are written.
+    pub format: LogFormat,
+}
+
+/// The least important lines that are written.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What needs an operator.
+    Error,
+    /// What may need one.
+    Warn,
+    /// One line a request besides.
+    #[default]
+    Info,
+    /// For looking into a trouble.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line, for programs.
+    Json,
+}
+
+/// `[accounts.NAME]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccountTable {
+    app_id: AppId,
+    app_secret: Spanned<SecretSource>,
+    callback_origin: Spanned<PublicOrigin>,
+    #[serde(default)]
+    sandbox: bool,
+    open_base_url: Option<Spanned<BaseUrl>>,
+    api_base_url: Option<Spanned<BaseUrl>>,
+    api_fallback_url: Option<Spanned<BaseUrl>>,
+    #[serde(default)]
+    verify_files: Vec<VerifyFile>,
+}
+
+/// One of `[[routes]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RouteTable {
+    host: Spanned<HostPattern>,
+    #[serde(default)]
+    path: RoutePath,
+    upstream: Upstream,
+    account: Option<Spanned<AccountName>>,
+    #[serde(default)]
+    auth: Auth,
+    #[serde(default)]
+    scope: Scope,
+    #[serde(default)]
+    outside_wechat: OutsideWeChat,
+    #[serde(default)]
+    session_cookie: SessionCookie,
+    #[serde(default)]
+    snapshot: Snapshot,
+    #[serde(default)]
+    methods: Vec<MethodName>,
+    #[serde(default)]
+    headers: BTreeMap<AppHeaderName, AppHeaderValue>,
+    upstream_host: Option<AppHeaderValue>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct MethodName(Method);
+
+impl TryFrom<String> for MethodName {
+    type Error = String;
+
+    fn try_from(found: String) -> Result<Self, String> {
+        let upper = !found.is_empty()
+            && found
+                .bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+        Method::from_bytes(found.as_bytes())
+            .ok()
+            .filter(|method| upper && !matches!(*method, Method::TRACE | Method::CONNECT))
+            .map(Self)
+            .ok_or_else(|| format!("found \"{found}\"; expected a method in capitals, such as \"GET\" (TRACE and CONNECT are never forwarded)"))
+    }
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(try_from = "String")]
+struct AppHeaderName(String);
+
+impl TryFrom<String> for AppHeaderName {
+    type Error = String;
+
+    fn try_from(found: String) -> Result<Self, String> {
+        const OURS: &[&str] = &[
+            "host",
+            "cookie",
+            "connection",
+            "content-length",
+            "transfer-encoding",
+            "upgrade",
+            "te",
+            "trailer",
+            "keep-alive",
+            "proxy-connection",
+            "x-request-id",
+            "x-real-ip",
+            "forwarded",
+        ];
+        let name = HeaderName::try_from(&found)
+            .map_err(|_| format!("found \"{found}\", which is no header name"))?;
+        let lower = name.as_str();
+        if OURS.contains(&lower)
+            || lower.starts_with("x-forwarded-")
+            || crate::identity::is_identity(lower)
+        {
+            return Err(format!(
+                "found \"{found}\", which the gateway writes itself; expected another header of the app's"
+            ));
+        }
+        Ok(Self(lower.to_owned()))
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct AppHeaderValue(HeaderValue);
+
+impl TryFrom<String> for AppHeaderValue {
+    type Error = String;
+
+    fn try_from(found: String) -> Result<Self, String> {
+        HeaderValue::from_str(&found)
+            .map(Self)
+            .map_err(|_| "found a text that cannot stand in a header; expected visible ASCII characters and spaces".to_owned())
+    }
+}
+
+impl Plan {
+    /// Reads and resolves the file at `path`.
+    ///
+    /// # Errors
+    /// Every mistake that could be found.
+    pub fn load(path: &Path) -> Result<Self, Mistakes> {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| Mistakes::unreadable(path, &error))?;
+        Self::parse(path, &text)
+    }
+
+    /// Resolves `text`, which was read from `path`.
+    ///
+    /// # Errors
+    /// Every mistake that could be found.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Mistakes> {
+        let mut mistakes = Mistakes::in_file(path, text);
+        let read = mistakes::read(text, &mut mistakes);
+        let base = path.parent().unwrap_or_else(|| Path::new(""));
+        let plan = read
+            .and_then(|(file, declared)| resolve::resolve(file, &declared, base, &mut mistakes));
+        mistakes.none_or(plan)
+    }
+}

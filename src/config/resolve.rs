@@ -1,0 +1,395 @@
+//! From tables to a plan: names become the things they name, sources become
+//! secrets.
+//!
+//! Holds always: whatever needs two places of the file to be judged is judged
+//! here, and once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use http::HeaderName;
+use toml::Spanned;
+
+use super::mistakes::Declared;
+use super::{AccountTable, File, LogTable, Mistakes, RouteTable, ServerTable};
+use crate::cookies::{CookieSettings, SameSiteSetting};
+use crate::origin::{Host, PublicScheme};
+use crate::route::{AccountName, Auth, HostPattern, LoginAccount, Route, Routes};
+use crate::secret::Secret;
+use crate::session::{self, Lifetime};
+use crate::signing::{KeyError, Keyring};
+use crate::wechat::Account;
+use crate::wechat::account::{
+    API_BASE_URL, API_FALLBACK_URL, BaseUrl, OPEN_BASE_URL, Parts, VerifyFile,
+};
+
+/// What a file asks for, resolved.
+#[derive(Debug)]
+pub struct Plan {
+    /// `[server]`.
+    pub server: ServerTable,
+    /// `[log]`.
+    pub log: LogTable,
+    /// The accounts, for whoever wants to list them.
+    pub accounts: Vec<PlannedAccount>,
+    /// The routes.
+    pub routes: Routes,
+    /// The routes in the order of the file, for whoever wants to list them.
+    pub listed: Vec<Arc<Route>>,
+    /// The keys of `session.keys`; `None` when one is to be made and kept.
+    pub keys: Option<Keyring>,
+    /// Names and attributes of the cookies.
+    pub cookies: CookieSettings,
+    /// How long a visitor may be away.
+    pub idle_timeout: Lifetime,
+    /// How long a session lasts at most.
+    pub max_lifetime: Lifetime,
+}
+
+/// An account, as a list shows it.
+#[derive(Debug)]
+pub struct PlannedAccount {
+    /// The account.
+    pub account: Arc<LoginAccount>,
+    /// Its files for WeChat.
+    pub verify_files: Vec<VerifyFile>,
+    /// Whether it may break WeChat's rules for callbacks.
+    pub sandbox: bool,
+}
+
+type Accounts = HashMap<AccountName, Arc<LoginAccount>>;
+
+pub(super) fn resolve(
+    file: File,
+    declared: &Declared,
+    base: &Path,
+    mistakes: &mut Mistakes,
+) -> Option<Plan> {
+    let File {
+        server,
+        session,
+        store: _,
+        log,
+        accounts,
+        routes,
+    } = file;
+    let cookies = cookie_settings(&session, server.public_scheme, mistakes);
+    let keys = read_keys(&session, base, mistakes);
+    if session.idle_timeout > *session.max_lifetime.get_ref() {
+        mistakes.at(
+            &session.max_lifetime.span(),
+            "is shorter than idle_timeout; expected the longer of the two",
+        );
+    }
+    let planned = plan_accounts(accounts, server.public_scheme, &cookies, base, mistakes);
+    let known: Accounts = planned
+        .iter()
+        .map(|planned| (planned.account.name.clone(), Arc::clone(&planned.account)))
+        .collect();
+    if routes.is_empty() && mistakes.is_empty() {
+        mistakes.whole("no route: expected at least one [[routes]] with host and upstream");
+    }
+    let places: Vec<_> = routes.iter().map(|route| route.host.span()).collect();
+    let routes: Vec<Route> = routes
+        .into_iter()
+        .filter_map(|table| plan_route(table, &known, declared, &cookies, mistakes))
+        .collect();
+    if !mistakes.is_empty() {
+        return None;
+    }
+    let listed: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
+    let files = planned
+        .iter()
+        .flat_map(|planned| planned.verify_files.clone())
+        .collect();
+    let routes = match Routes::new(&listed, files, server.public_scheme) {
+        Ok(routes) => routes,
+        Err(twins) => {
+            for (first, second) in twins {
+                let (Some(route), Some(place)) = (listed.get(second), places.get(second)) else {
+                    continue;
+                };
+                let message = format!(
+                    "host \"{}\" with path \"{}\" is route {} already (routes are counted from 0); expected each pair once",
+                    route.host,
+                    route.path.as_str(),
+                    first
+                );
+                mistakes.at(place, message);
+            }
+            return None;
+        }
+    };
+    Some(Plan {
+        server,
+        log,
+        accounts: planned,
+        routes,
+        listed,
+        keys,
+        cookies,
+        idle_timeout: session.idle_timeout,
+        max_lifetime: *session.max_lifetime.get_ref(),
+    })
+}
+
+fn cookie_settings(
+    table: &session::Table,
+    scheme: PublicScheme,
+    mistakes: &mut Mistakes,
+) -> CookieSettings {
+    let secure = scheme == PublicScheme::Https;
+    if *table.same_site.get_ref() == SameSiteSetting::None && !secure {
+        mistakes.at(&table.same_site.span(), "found \"none\", which browsers take with https alone; expected \"lax\", or public_scheme = \"https\"");
+    }
+    let domain = table
+        .cookie_domain
+        .as_ref()
+        .map(|domain| domain.get_ref().as_str().to_owned());
+    CookieSettings::new(
+        table.cookie_name.as_str(),
+        domain,
+        *table.same_site.get_ref(),
+        secure,
+    )
+}
+
+fn read_keys(table: &session::Table, base: &Path, mistakes: &mut Mistakes) -> Option<Keyring> {
+    if table.keys.is_empty() {
+        return None;
+    }
+    let mut secrets: Vec<Secret> = Vec::with_capacity(table.keys.len());
+    for source in &table.keys {
+        match source.get_ref().read(base) {
+            Ok(secret) => secrets.push(secret),
+            Err(error) => mistakes.at(&source.span(), error.to_string()),
+        }
+    }
+    if secrets.len() < table.keys.len() {
+        return None;
+    }
+    match Keyring::new(&secrets) {
+        Ok(keys) => Some(keys),
+        Err((at, error)) => {
+            let span = table.keys.get(at).map_or(0..0, Spanned::span);
+            mistakes.at(&span, error.to_string());
+            None
+        }
+    }
+}
+
+fn plan_accounts(
+    tables: BTreeMap<Spanned<AccountName>, AccountTable>,
+    scheme: PublicScheme,
+    cookies: &CookieSettings,
+    base: &Path,
+    mistakes: &mut Mistakes,
+) -> Vec<PlannedAccount> {
+    tables
+        .into_iter()
+        .filter_map(|(name, table)| {
+            plan_account(name.into_inner(), table, scheme, cookies, base, mistakes)
+        })
+        .collect()
+}
+
+fn plan_account(
+    name: AccountName,
+    table: AccountTable,
+    scheme: PublicScheme,
+    cookies: &CookieSettings,
+    base: &Path,
+    mistakes: &mut Mistakes,
+) -> Option<PlannedAccount> {
+    let origin_place = table.callback_origin.span();
+    if table.callback_origin.get_ref().scheme() != scheme {
+        let message = format!(
+            "begins with {}://, while server.public_scheme is \"{}\"; expected both alike, for cookies set on one would be missing on the other",
+            table.callback_origin.get_ref().scheme().as_str(),
+            scheme.as_str()
+        );
+        mistakes.at(&origin_place, message);
+    }
+    for base_url in [
+        &table.open_base_url,
+        &table.api_base_url,
+        &table.api_fallback_url,
+    ]
+    .into_iter()
+    .flatten()
+    {
+        if !table.sandbox && !base_url.get_ref().is_https() {
+            mistakes.at(&base_url.span(), "is http, over which anybody on the way reads the app secret; expected https, or sandbox = true for a simulator");
+        }
+    }
+    let secret = match table.app_secret.get_ref().read(base) {
+        Ok(secret) => Some(secret),
+        Err(error) => {
+            mistakes.at(&table.app_secret.span(), error.to_string());
+            None
+        }
+    };
+    let given = |url: Option<Spanned<BaseUrl>>| url.map(Spanned::into_inner);
+    // WeChat's second host is for WeChat's first alone.
+    let own_fallback = table
+        .api_base_url
+        .is_none()
+        .then(|| BaseUrl::wechat(API_FALLBACK_URL));
+    let parts = Parts {
+        app_id: table.app_id,
+        app_secret: secret?,
+        callback_origin: table.callback_origin.into_inner(),
+        sandbox: table.sandbox,
+        open_base: given(table.open_base_url).unwrap_or_else(|| BaseUrl::wechat(OPEN_BASE_URL)),
+        api_base: given(table.api_base_url).unwrap_or_else(|| BaseUrl::wechat(API_BASE_URL)),
+        api_fallback: given(table.api_fallback_url).or(own_fallback),
+    };
+    match Account::new(parts) {
+        Ok(wechat) => Some(PlannedAccount {
+            account: Arc::new(LoginAccount {
+                session_cookie: cookies.session_name(name.as_str()),
+                name,
+                wechat,
+            }),
+            verify_files: table.verify_files,
+            sandbox: table.sandbox,
+        }),
+        Err(error) => {
+            mistakes.at(&origin_place, error.to_string());
+            None
+        }
+    }
+}
+
+fn plan_route(
+    table: RouteTable,
+    known: &Accounts,
+    declared: &Declared,
+    cookies: &CookieSettings,
+    mistakes: &mut Mistakes,
+) -> Option<Route> {
+    let place = table.host.span();
+    let account = match &table.account {
+        Some(name) => match known.get(name.get_ref()) {
+            Some(account) => Some(Arc::clone(account)),
+            None => {
+                unknown_account(name, declared, mistakes);
+                return None;
+            }
+        },
+        None if table.auth != Auth::None => {
+            mistakes.at(&place, "this route has no account to log visitors in with; expected account = \"NAME\" of a table [accounts.NAME], or auth = \"none\"");
+            return None;
+        }
+        None => None,
+    };
+    let host = table.host.into_inner();
+    if let Some(account) = account.as_ref().filter(|_| table.auth != Auth::None)
+        && !can_log_in(&host, account, cookies)
+    {
+        let callback = account.wechat.callback_origin().host();
+        mistakes.at(&place, format!(
+            "found \"{host}\"; WeChat sends visitors of this account back to \"{callback}\", whose cookies this host does not see: \
+             expected host = \"{callback}\", or session.cookie_domain set to a domain that both are below"
+        ));
+        return None;
+    }
+    Some(Route {
+        host,
+        path: table.path,
+        upstream: table.upstream,
+        auth: table.auth,
+        account,
+        scope: table.scope,
+        outside_wechat: table.outside_wechat,
+        session_cookie: table.session_cookie,
+        snapshot: table.snapshot,
+        methods: table.methods.into_iter().map(|method| method.0).collect(),
+        headers: table
+            .headers
+            .into_iter()
+            .filter_map(|(name, value)| Some((HeaderName::try_from(name.0).ok()?, value.0)))
+            .collect(),
+        upstream_host: table.upstream_host.map(|host| host.0),
+    })
+}
+
+fn unknown_account(name: &Spanned<AccountName>, declared: &Declared, mistakes: &mut Mistakes) {
+    let found = name.get_ref().as_str();
+    if declared.contains(found) {
+        // Its own table was found wanting, and that was told.
+        return;
+    }
+    let mut names: Vec<&str> = declared.iter().map(String::as_str).collect();
+    names.sort_unstable();
+    let known = if names.is_empty() {
+        "there is no [accounts.…] table yet".to_owned()
+    } else {
+        format!("expected one of: {}", names.join(", "))
+    };
+    mistakes.at(
+        &name.span(),
+        format!("found \"{found}\", which is no account; {known}"),
+    );
+}
+
+/// Whether a login that begins at `host` ends with a cookie that `host` sees.
+fn can_log_in(host: &HostPattern, account: &LoginAccount, cookies: &CookieSettings) -> bool {
+    let callback = account.wechat.callback_origin().host();
+    let shared = |host: &Host| {
+        cookies
+            .domain()
+            .is_some_and(|domain| host.is_within(domain) && callback.is_within(domain))
+    };
+    match host {
+        HostPattern::Exact(host) => host == callback || shared(host),
+        HostPattern::Below(domain) => shared(domain),
+    }
+}
+
+impl Plan {
+    /// The keys: those of the file, or one that is made once and kept in the
+    /// state directory with mode 0600.
+    ///
+    /// # Errors
+    /// When it can be neither read nor made, in words for the operator.
+    pub fn take_keys(&mut self) -> Result<Keyring, String> {
+        if let Some(keys) = self.keys.take() {
+            return Ok(keys);
+        }
+        let dir = self.state_dir()?;
+        let secret = crate::signing::kept_key(&dir).map_err(|error| {
+            format!(
+                "no session key can be kept in {} ({error}); make one with `wxgate keygen` and set session.keys, or set server.state_dir to a directory this user can write",
+                dir.display()
+            )
+        })?;
+        Keyring::new(&[secret]).map_err(|(_, error): (usize, KeyError)| {
+            format!("{}/session.key {error}", dir.display())
+        })
+    }
+
+    /// Where a key is kept: `server.state_dir`, systemd's state directory, or
+    /// the user's.
+    ///
+    /// # Errors
+    /// When none of them is known.
+    pub fn state_dir(&self) -> Result<PathBuf, String> {
+        let from = |name: &str| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        self.server
+            .state_dir
+            .clone()
+            .or_else(|| from("STATE_DIRECTORY"))
+            .or_else(|| from("XDG_STATE_HOME").map(|dir| dir.join("wxgate")))
+            .or_else(|| from("HOME").map(|dir| dir.join(".local/state/wxgate")))
+            .ok_or_else(|| {
+                "there is no place to keep a session key; set session.keys or server.state_dir"
+                    .to_owned()
+            })
+    }
+}

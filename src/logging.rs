@@ -1,0 +1,43 @@
+//! Where log lines go, and which ones.
+//!
+//! Holds always: only this crate's lines are written, at whatever level. Those
+//! of libraries can hold what this crate takes care not to say: an HTTP client
+//! logs the URL with the app secret, a parser the request line with a code. Of
+//! the engine's, the two places that speak of listening and handshakes, where
+//! no request is known yet, are let through.
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::config::{LogFormat, LogLevel, LogTable};
+
+/// Starts to write lines to the standard error stream. A second call in one
+/// process changes nothing.
+pub fn start(table: LogTable) {
+    let level = match table.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let lines = Targets::new()
+        .with_target("wxgate", level)
+        .with_target(
+            "pingora_core::services::listening",
+            level.min(LevelFilter::WARN),
+        )
+        .with_target("pingora_core::listeners", level.min(LevelFilter::WARN));
+    let writer = fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let layer = match table.format {
+        LogFormat::Text => writer.boxed(),
+        LogFormat::Json => writer.json().flatten_event(true).boxed(),
+    };
+    // It fails only where a subscriber is installed already.
+    let _ = tracing_subscriber::registry()
+        .with(layer.with_filter(lines))
+        .try_init();
+}

@@ -1,0 +1,248 @@
+//! The server: listeners, the drain, the admin paths.
+//!
+//! Holds always: a socket is bound before anything is said to be ready, so that
+//! an address in use is a message and not a panic, and port 0 tells its number;
+//! a stop lets requests on their way finish, and waits no longer than they take.
+//!
+//! Pingora's own `Server` binds late, sleeps its whole grace period even when
+//! idle and ends the process; its services, which are used here, do not.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::IntoRawFd as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use parking_lot::Mutex;
+use pingora::proxy::http_proxy_service;
+use pingora::server::Fds;
+use pingora::server::configuration::ServerConf;
+use pingora::services::{ServiceReadyNotifier, ServiceWithDependents as _};
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use crate::callback::Callbacks;
+use crate::config::Plan;
+use crate::gateway::Gateway;
+use crate::session::Sessions;
+use crate::upstream::Resolver;
+use crate::wechat::Api;
+use crate::wechat::api::Timeouts;
+
+/// Connections to apps that are kept for reuse. Fewer than the requests at one
+/// time, and each of the rest opens a connection of its own.
+const UPSTREAM_POOL: usize = 512;
+/// How long the last bytes of an answer may take after its request is counted
+/// as done.
+const LAST_BYTES: Duration = Duration::from_millis(50);
+
+/// Why a gateway does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A socket cannot be bound.
+    #[error("cannot listen on {address} ({reason}); see server.{setting} in gateway.toml")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// `listen` or `admin_listen`.
+        setting: &'static str,
+        /// What the system said.
+        reason: std::io::ErrorKind,
+    },
+    /// No session key.
+    #[error("{0}")]
+    Key(String),
+    /// No client for WeChat's api.
+    #[error("the client for WeChat's api cannot be made: {0}")]
+    Api(String),
+}
+
+/// A gateway that serves.
+#[derive(Debug)]
+pub struct Running {
+    /// Where visitors are served.
+    pub listen: Vec<SocketAddr>,
+    /// Where operators are served.
+    pub admin: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    in_flight: Arc<AtomicUsize>,
+    drain_timeout: Duration,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+fn bind(
+    address: SocketAddr,
+    setting: &'static str,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    bound.map_err(|error| StartError::Bind {
+        address,
+        setting,
+        reason: error.kind(),
+    })
+}
+
+/// Starts the gateway of `plan` on the runtime that calls.
+///
+/// # Errors
+/// See [`StartError`]; nothing is left running.
+pub fn start(plan: Plan) -> Result<Running, StartError> {
+    let listeners = plan
+        .server
+        .listen
+        .iter()
+        .map(|address| bind(*address, "listen").map(|(listener, _)| listener));
+    let listeners: Result<Vec<_>, _> = listeners.collect();
+    start_on(plan, listeners?)
+}
+
+/// Starts the gateway of `plan` on sockets that are bound already, for those
+/// who must know their ports before they can write the plan.
+///
+/// # Errors
+/// See [`StartError`]; nothing is left running.
+pub fn start_on(mut plan: Plan, listeners: Vec<TcpListener>) -> Result<Running, StartError> {
+    let listeners: Vec<(TcpListener, SocketAddr)> = listeners
+        .into_iter()
+        .filter_map(|listener| {
+            listener.set_nonblocking(true).ok()?;
+            let address = listener.local_addr().ok()?;
+            Some((listener, address))
+        })
+        .collect();
+    let keys = plan.take_keys().map_err(StartError::Key)?;
+    let api = Api::new(Timeouts::default()).map_err(|error| StartError::Api(error.to_string()))?;
+    let admin = plan
+        .server
+        .admin_listen
+        .map(|address| bind(address, "admin_listen"))
+        .transpose()?;
+    let sessions = Arc::new(Sessions::new(
+        keys,
+        plan.cookies,
+        plan.idle_timeout,
+        plan.max_lifetime,
+    ));
+    let routes = Arc::new(plan.routes);
+    let in_flight = Arc::new(AtomicUsize::new(0));
+    let gateway = Gateway {
+        callbacks: Callbacks::new(api, Arc::clone(&sessions), Arc::clone(&routes)),
+        routes,
+        sessions,
+        resolver: Resolver::default(),
+        scheme: plan.server.public_scheme,
+        allowed_underscores: plan
+            .server
+            .underscore_headers
+            .iter()
+            .map(|name| name.0.clone())
+            .collect(),
+        trusted_proxies: plan.server.trusted_proxies,
+        in_flight: Arc::clone(&in_flight),
+    };
+    let (stop, stopped) = watch::channel(false);
+    let mut running = Running {
+        listen: listeners.iter().map(|(_, address)| *address).collect(),
+        admin: admin.as_ref().map(|(_, address)| *address),
+        stop,
+        in_flight,
+        drain_timeout: plan.server.drain_timeout.get(),
+        tasks: vec![tokio::spawn(serve(gateway, listeners, stopped.clone()))],
+    };
+    if let Some((listener, _)) = admin {
+        running
+            .tasks
+            .push(tokio::spawn(serve_admin(listener, stopped)));
+    }
+    for address in &running.listen {
+        info!("listening on {address}");
+    }
+    if let Some(address) = running.admin {
+        info!("admin paths on {address}");
+    }
+    Ok(running)
+}
+
+async fn serve(
+    gateway: Gateway,
+    listeners: Vec<(TcpListener, SocketAddr)>,
+    stopped: watch::Receiver<bool>,
+) {
+    let conf = ServerConf {
+        upstream_keepalive_pool_size: UPSTREAM_POOL,
+        ..ServerConf::default()
+    };
+    let mut service = http_proxy_service(&Arc::new(conf), gateway);
+    let mut fds = Fds::new();
+    for (listener, address) in listeners {
+        let address = address.to_string();
+        service.add_tcp(&address);
+        fds.add(address, listener.into_raw_fd());
+    }
+    let (ready, _) = watch::channel(false);
+    service
+        .start_service(
+            Some(Arc::new(Mutex::new(fds))),
+            stopped,
+            1,
+            ServiceReadyNotifier::new(ready),
+        )
+        .await;
+}
+
+/// The admin paths, never on the public listener.
+async fn serve_admin(listener: TcpListener, mut stopped: watch::Receiver<bool>) {
+    let draining = stopped.clone();
+    let ready = move || async move {
+        if *draining.borrow() {
+            (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+        } else {
+            (StatusCode::OK, "ready\n")
+        }
+    };
+    let router = Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready));
+    let served = async {
+        axum::serve(tokio::net::TcpListener::from_std(listener)?, router)
+            .with_graceful_shutdown(async move {
+                let _ = stopped.wait_for(|stopped| *stopped).await;
+            })
+            .await
+    };
+    if let Err(error) = served.await {
+        warn!("the admin paths ended: {error}");
+    }
+}
+
+impl Running {
+    /// Takes no new connections, waits for the requests on their way as long as
+    /// `drain_timeout` allows, and ends.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        let idle = async {
+            while self.in_flight.load(Ordering::Relaxed) > 0 {
+                tokio::time::sleep(LAST_BYTES).await;
+            }
+            tokio::time::sleep(LAST_BYTES).await;
+        };
+        if tokio::time::timeout(self.drain_timeout, idle)
+            .await
+            .is_err()
+        {
+            warn!("requests were cut off: they did not end within server.drain_timeout");
+        }
+        for task in self.tasks {
+            task.abort();
+        }
+    }
+}
