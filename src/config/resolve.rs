@@ -67,13 +67,14 @@ pub(super) fn resolve(
     mistakes: &mut Mistakes,
 ) -> Option<Plan> {
     let File {
-        server,
+        mut server,
         session,
         store: _,
         log,
         accounts,
         routes,
     } = file;
+    server.state_dir = server.state_dir.map(|dir| base.join(dir));
     let cookies = cookie_settings(&session, server.public_scheme, mistakes);
     let keys = read_keys(&session, base, mistakes);
     if session.idle_timeout > *session.max_lifetime.get_ref() {

@@ -1,0 +1,20 @@
+//! The world around the gateway, and what must hold in it: real sockets on
+//! ports the kernel chose, the simulator speaking WeChat's protocol, an app
+//! that records what it was sent.
+//!
+//! `world` builds it; each other module is a topic.
+
+mod app;
+mod client;
+mod world;
+
+mod command_line;
+mod endpoints;
+mod hostile;
+mod login;
+mod pages;
+mod proxying;
+mod secrets;
+mod source;
+mod survival;
+mod visit;

@@ -1,0 +1,203 @@
+//! A world of its own for each test: simulator, app, gateway.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Once;
+
+use wxgate::config::Plan;
+use wxgate::server::{self, Running};
+use wxgate::signing::generate_key;
+use wxgate::simulator::{Settings, SimAccount, Simulator};
+
+use crate::app::App;
+use crate::client::{Answer, Browser, WECHAT};
+
+/// The simulator's secret: nothing of the gateway's may ever show it.
+pub const SECRET: &str = "5ec2e7000000000000000000deadbeef";
+/// The default visitor.
+pub const OPENID: &str = "oTestVisitor0000000000000001";
+
+pub struct World {
+    pub gateway: SocketAddr,
+    pub admin: SocketAddr,
+    pub app: App,
+    pub simulator: Simulator,
+    pub app_id: String,
+    running: Option<Running>,
+    _files: tempfile::TempDir,
+}
+
+/// What a world's `gateway.toml` may have besides the usual.
+#[derive(Default)]
+pub struct Extra<'a> {
+    pub server: &'a str,
+    pub session: &'a str,
+    pub account: &'a str,
+    /// Keys of the route at `/`.
+    pub route: &'a str,
+    /// More tables.
+    pub tables: &'a str,
+    /// Where calls to WeChat's api go, if not to the simulator.
+    pub api: Option<String>,
+}
+
+/// rustls wants its provider before the first client is built.
+pub fn install_crypto() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
+/// A simulator that takes visitors back to `gateway`.
+pub async fn simulator(gateway: SocketAddr) -> Simulator {
+    let account = SimAccount {
+        app_secret: SECRET.to_owned(),
+        callback_hosts: vec![gateway.to_string()],
+        ..SimAccount::default()
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let simulator = Simulator::start(listener, Settings::new(vec![account])).await.unwrap();
+    assert!(simulator.set_default_visitor(OPENID));
+    simulator
+}
+
+/// The usual `gateway.toml`, with `extra`. Secrets are files beside it.
+pub fn gateway_toml(gateway: SocketAddr, app: SocketAddr, simulator: &Simulator, extra: &Extra<'_>) -> String {
+    let wechat = simulator.base_url();
+    let api = extra.api.clone().unwrap_or_else(|| wechat.clone());
+    let app_id = SimAccount::default().app_id;
+    format!(
+        r#"
+[server]
+listen = ["{gateway}"]
+admin_listen = "127.0.0.1:0"
+public_scheme = "http"
+state_dir = "state"
+{}
+
+[session]
+{}
+
+[accounts.shop]
+app_id = "{app_id}"
+app_secret = {{ file = "app_secret" }}
+callback_origin = "http://{gateway}"
+sandbox = true
+open_base_url = "{wechat}"
+api_base_url = "{api}"
+verify_files = ["MP_verify_AbCdEfGhIjKlMnOp.txt"]
+{}
+
+[[routes]]
+host = "127.0.0.1"
+path = "/"
+upstream = "http://{app}"
+account = "shop"
+{}
+
+[[routes]]
+host = "127.0.0.1"
+path = "/pay/notify"
+upstream = "http://{app}"
+auth = "none"
+
+[[routes]]
+host = "127.0.0.1"
+path = "/welcome"
+upstream = "http://{app}"
+account = "shop"
+auth = "optional"
+
+[[routes]]
+host = "127.0.0.1"
+path = "/member"
+upstream = "http://{app}"
+account = "shop"
+scope = "snsapi_userinfo"
+
+[[routes]]
+host = "127.0.0.1"
+path = "/events"
+upstream = "http://{app}"
+account = "shop"
+methods = ["GET", "POST"]
+headers = {{ "X-From" = "gateway" }}
+session_cookie = "strip"
+{}
+"#,
+        extra.server, extra.session, extra.account, extra.route, extra.tables
+    )
+}
+
+/// A directory with the files that `gateway_toml` names.
+pub fn files() -> tempfile::TempDir {
+    let files = tempfile::tempdir().unwrap();
+    std::fs::write(files.path().join("app_secret"), SECRET).unwrap();
+    std::fs::write(files.path().join("key"), generate_key().unwrap().expose()).unwrap();
+    files
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(Extra::default()).await
+    }
+
+    pub async fn with(extra: Extra<'_>) -> Self {
+        install_crypto();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let gateway = listener.local_addr().unwrap();
+        let app = App::start().await;
+        let simulator = simulator(gateway).await;
+        let files = files();
+        let text = gateway_toml(gateway, app.addr, &simulator, &extra);
+        let plan = Plan::parse(&files.path().join("gateway.toml"), &text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let running = server::start_on(plan, vec![listener]).unwrap();
+        Self {
+            gateway,
+            admin: running.admin.unwrap(),
+            app,
+            simulator,
+            app_id: SimAccount::default().app_id,
+            running: Some(running),
+            _files: files,
+        }
+    }
+
+    /// A visitor inside WeChat who has just logged in at `/`.
+    pub async fn visitor(&self) -> Browser {
+        let mut browser = Browser::new(WECHAT);
+        let (answer, _) = browser.visit(self.gateway, "/").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        browser
+    }
+
+    /// The first request of a login for `target`: the answer that sends the
+    /// visitor to WeChat, and the browser that got it.
+    pub async fn begin(&self, target: &str) -> (Browser, Answer) {
+        let mut browser = Browser::new(WECHAT);
+        let answer = browser.open(self.gateway, target).await;
+        assert_eq!(answer.status, 302, "{answer:?}");
+        (browser, answer)
+    }
+
+    /// Begins a login for `target` and goes to WeChat: the callback's target,
+    /// not yet opened, and the browser that may open it.
+    pub async fn until_callback(&self, target: &str) -> (Browser, String) {
+        let (mut browser, answer) = self.begin(target).await;
+        let answer = browser.open_url(answer.location()).await;
+        assert_eq!(answer.status, 302, "{answer:?}");
+        let (addr, callback) = crate::client::split(answer.location());
+        assert_eq!(addr, self.gateway);
+        (browser, callback)
+    }
+
+    /// How many calls the exchange api got.
+    pub fn exchanges(&self) -> u64 {
+        self.simulator.calls().exchange.total
+    }
+
+    /// Stops the gateway as SIGTERM does.
+    pub async fn stop(mut self) {
+        self.running.take().unwrap().stop().await;
+    }
+}
