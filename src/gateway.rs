@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session as Downstream};
@@ -418,6 +419,19 @@ impl Gateway {
     }
 }
 
+/// The header's bytes as they came, where its framing is to be judged.
+fn raw_header(downstream: &Downstream) -> Bytes {
+    let coded = downstream
+        .req_header()
+        .headers
+        .contains_key(header::TRANSFER_ENCODING);
+    if coded {
+        downstream.to_h1_raw()
+    } else {
+        Bytes::new()
+    }
+}
+
 /// A trouble for programs.
 fn plain(trouble: Trouble, status: StatusCode, visit: &Visit) -> Reply {
     let body = json!({"code": status.as_u16(), "message": trouble.reason(), "request_id": visit.request_id.as_str()});
@@ -478,7 +492,7 @@ impl ProxyHttp for Gateway {
         {
             visit.request_id = id;
         }
-        let reply = match Asked::read(header) {
+        let reply = match Asked::read(header, &raw_header(downstream)) {
             Ok(asked) => {
                 let decision = self.decide(&asked, visit.now);
                 self.carry_out(decision, &asked, visit).await
@@ -593,13 +607,10 @@ impl ProxyHttp for Gateway {
     /// What no app may say in the gateway's name, and what ends at each hop.
     async fn upstream_response_filter(
         &self,
-        downstream: &mut Downstream,
+        _downstream: &mut Downstream,
         response: &mut ResponseHeader,
         _visit: &mut Visit,
     ) -> Result<()> {
-        if response.status == StatusCode::SWITCHING_PROTOCOLS && !downstream.is_upgrade_req() {
-            return Error::e_explain(ErrorType::InvalidHTTPHeader, "a 101 nobody asked for");
-        }
         for name in ["keep-alive", "proxy-connection", "trailer"] {
             response.remove_header(name);
         }
@@ -718,7 +729,7 @@ impl Gateway {
         }
         visit.log.reason = trouble.reason();
         downstream.set_keepalive(None);
-        let reply = match Asked::read(downstream.req_header()) {
+        let reply = match Asked::read(downstream.req_header(), &raw_header(downstream)) {
             Ok(asked) => self.page(trouble, &asked, &self.way_back(&asked), visit),
             Err(unreadable) => refuse_unread(unreadable, visit),
         };

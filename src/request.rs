@@ -65,15 +65,15 @@ pub enum Kind {
 }
 
 impl<'r> Asked<'r> {
-    /// Reads a request's header.
+    /// Reads a request's header, of which `raw` are the bytes as they came.
     ///
     /// # Errors
     /// When it could be read in more than one way.
-    pub fn read(header: &'r RequestHeader) -> Result<Self, Unreadable> {
+    pub fn read(header: &'r RequestHeader, raw: &[u8]) -> Result<Self, Unreadable> {
         if matches!(header.method, Method::TRACE | Method::CONNECT) {
             return Err(Unreadable::Method);
         }
-        framing(&header.headers)?;
+        framing(&header.headers, raw)?;
         let target = std::str::from_utf8(header.raw_path()).map_err(|_| Unreadable::Target)?;
         if !target.starts_with('/') || target.contains('#') {
             return Err(Unreadable::Target);
@@ -189,13 +189,24 @@ impl<'r> Asked<'r> {
     }
 }
 
-fn framing(headers: &HeaderMap) -> Result<(), Unreadable> {
+/// One length or one coding. Pingora takes the length away where both stand
+/// (RFC 9112, section 6.3, allows that, and section 6.1 to refuse), so that the
+/// bytes as they came are asked.
+fn framing(headers: &HeaderMap, raw: &[u8]) -> Result<(), Unreadable> {
     let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
     let codings = headers.get_all(header::TRANSFER_ENCODING).iter().count();
-    if lengths > 1 || codings > 1 || lengths + codings > 1 {
+    if lengths + codings > 1 || (codings == 1 && names_length(raw)) {
         return Err(Unreadable::Framing);
     }
     Ok(())
+}
+
+fn names_length(raw: &[u8]) -> bool {
+    const NAME: &[u8] = b"content-length";
+    raw.split(|byte| *byte == b'\n').any(|line| {
+        line.get(..NAME.len())
+            .is_some_and(|name| name.eq_ignore_ascii_case(NAME))
+    })
 }
 
 /// The authority: HTTP/2's `:authority`, or the one `Host` header.
@@ -229,7 +240,7 @@ mod tests {
         let mut all = vec![("Host", "a.example")];
         all.extend_from_slice(headers);
         let request = request(method, "/", &all);
-        Asked::read(&request).unwrap().kind()
+        Asked::read(&request, b"").unwrap().kind()
     }
 
     #[test]
@@ -305,7 +316,7 @@ mod tests {
 
     #[test]
     fn what_could_be_read_twice_is_refused() {
-        let refused = |request: &RequestHeader| Asked::read(request).unwrap_err();
+        let refused = |request: &RequestHeader| Asked::read(request, b"").unwrap_err();
         assert_eq!(refused(&request("GET", "/", &[])), Unreadable::Host);
         assert_eq!(
             refused(&request("GET", "/", &[("Host", "a"), ("Host", "b")])),
@@ -333,6 +344,14 @@ mod tests {
             ("Transfer-Encoding", "chunked"),
         ];
         assert_eq!(refused(&request("POST", "/", &both)), Unreadable::Framing);
+        let coded = request(
+            "POST",
+            "/",
+            &[("Host", "a"), ("Transfer-Encoding", "chunked")],
+        );
+        assert!(Asked::read(&coded, b"POST / HTTP/1.1\r\nX-Content-Length: 1\r\n\r\n").is_ok());
+        let raw = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\ncontent-LENGTH: 1\r\n\r\n";
+        assert_eq!(Asked::read(&coded, raw).unwrap_err(), Unreadable::Framing);
         let twice = [
             ("Host", "a"),
             ("Content-Length", "1"),
@@ -345,7 +364,7 @@ mod tests {
     fn wechat_is_told_from_wecom_and_from_the_rest() {
         let inside = |agent: &str| {
             let request = request("GET", "/", &[("Host", "a"), ("User-Agent", agent)]);
-            Asked::read(&request).unwrap().inside_wechat()
+            Asked::read(&request, b"").unwrap().inside_wechat()
         };
         assert!(inside("Mozilla/5.0 (iPhone) MicroMessenger/8.0.49"));
         assert!(inside(
@@ -361,7 +380,7 @@ mod tests {
             let mut all = vec![("Host", "a.example")];
             all.extend_from_slice(headers);
             let request = request("POST", "/", &all);
-            Asked::read(&request)
+            Asked::read(&request, b"")
                 .unwrap()
                 .is_same_origin("https://a.example")
         };

@@ -80,7 +80,12 @@ impl App {
                 });
             }
         });
-        Self { addr, seen, go_on, task }
+        Self {
+            addr,
+            seen,
+            go_on,
+            task,
+        }
     }
 
     /// All requests so far.
@@ -94,13 +99,20 @@ impl App {
     }
 }
 
-async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<Seen>>>, go_on: Arc<Notify>) -> std::io::Result<()> {
+async fn serve(
+    mut stream: TcpStream,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    go_on: Arc<Notify>,
+) -> std::io::Result<()> {
     let mut buffer = Vec::new();
     loop {
         let Some(head) = read_head(&mut stream, &mut buffer).await? else {
             return Ok(());
         };
-        let mut request = Seen { head, body: Vec::new() };
+        let mut request = Seen {
+            head,
+            body: Vec::new(),
+        };
         let path = request.line().split(' ').nth(1).unwrap_or("/").to_owned();
         if request.value("expect").is_some() {
             stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
@@ -123,7 +135,9 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<Seen>>>, go_on: Arc<No
                 stream.write_all(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n").await?;
             }
             "old" => {
-                stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nuntil the end").await?;
+                stream
+                    .write_all(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nuntil the end")
+                    .await?;
                 return Ok(());
             }
             "claims" => {
@@ -160,7 +174,9 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<Seen>>>, go_on: Arc<No
             "large" => {
                 let count: usize = path.rsplit('/').next().unwrap().parse().unwrap();
                 stream
-                    .write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {count}\r\n\r\n").as_bytes())
+                    .write_all(
+                        format!("HTTP/1.1 200 OK\r\nContent-Length: {count}\r\n\r\n").as_bytes(),
+                    )
                     .await?;
                 let chunk = vec![b'x'; 64 * 1024];
                 let mut left = count;
@@ -172,15 +188,25 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<Seen>>>, go_on: Arc<No
             }
             _ => {
                 let body = format!("app got {length}");
-                let body = if request.line().starts_with("HEAD") { String::new() } else { body };
-                let text = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}", format!("app got {length}").len());
+                let body = if request.line().starts_with("HEAD") {
+                    String::new()
+                } else {
+                    body
+                };
+                let text = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}",
+                    format!("app got {length}").len()
+                );
                 stream.write_all(text.as_bytes()).await?;
             }
         }
     }
 }
 
-async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<Option<Vec<u8>>> {
+async fn read_head(
+    stream: &mut TcpStream,
+    buffer: &mut Vec<u8>,
+) -> std::io::Result<Option<Vec<u8>>> {
     loop {
         if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             let rest = buffer.split_off(end + 4);
@@ -192,9 +218,18 @@ async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Res
     }
 }
 
-async fn read_body(stream: &mut TcpStream, buffer: &mut Vec<u8>, request: &Seen) -> std::io::Result<Vec<u8>> {
-    let chunked = request.values("transfer-encoding").iter().any(|coding| coding.contains("chunked"));
-    let length: usize = request.value("content-length").map_or(0, |length| length.parse().unwrap());
+async fn read_body(
+    stream: &mut TcpStream,
+    buffer: &mut Vec<u8>,
+    request: &Seen,
+) -> std::io::Result<Vec<u8>> {
+    let chunked = request
+        .values("transfer-encoding")
+        .iter()
+        .any(|coding| coding.contains("chunked"));
+    let length: usize = request
+        .value("content-length")
+        .map_or(0, |length| length.parse().unwrap());
     let mut body = Vec::new();
     if !chunked {
         while buffer.len() < length {

@@ -10,7 +10,8 @@ use tokio::net::TcpStream;
 /// WeChat's browser.
 pub const WECHAT: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 MicroMessenger/8.0.60 Language/zh_CN";
 /// Any other.
-pub const DESKTOP: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/150.0.0.0 Safari/537.36";
+pub const DESKTOP: &str =
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/150.0.0.0 Safari/537.36";
 /// What a browser accepts when it opens a page.
 pub const PAGE: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
@@ -41,7 +42,8 @@ impl Answer {
     }
 
     pub fn location(&self) -> &str {
-        self.value("location").unwrap_or_else(|| panic!("no redirect but {self:?}"))
+        self.value("location")
+            .unwrap_or_else(|| panic!("no redirect but {self:?}"))
     }
 
     pub fn text(&self) -> String {
@@ -49,7 +51,8 @@ impl Answer {
     }
 
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     /// Everything that came, for searching.
@@ -95,7 +98,9 @@ impl Wire {
             while self.buffer.len() < count && self.more().await {}
             self.buffer.drain(..count.min(self.buffer.len())).collect()
         };
-        tokio::time::timeout(PATIENCE, read).await.expect("bytes in time")
+        tokio::time::timeout(PATIENCE, read)
+            .await
+            .expect("bytes in time")
     }
 
     /// Whether the far end closes without another byte.
@@ -117,17 +122,27 @@ impl Wire {
 
     async fn read_head(&mut self) -> Answer {
         let end = loop {
-            if let Some(end) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+            if let Some(end) = self
+                .buffer
+                .windows(4)
+                .position(|window| window == b"\r\n\r\n")
+            {
                 break end;
             }
             if !self.more().await {
-                return Answer { closed: true, ..Answer::default() };
+                return Answer {
+                    closed: true,
+                    ..Answer::default()
+                };
             }
         };
         let head: Vec<u8> = self.buffer.drain(..end + 4).collect();
         let head = String::from_utf8_lossy(&head).into_owned();
         let mut lines = head.lines();
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok());
+        let status = lines
+            .next()
+            .and_then(|line| line.split(' ').nth(1))
+            .and_then(|code| code.parse().ok());
         Answer {
             status: status.unwrap_or(0),
             headers: lines
@@ -144,9 +159,15 @@ impl Wire {
         if no_body {
             return answer;
         }
-        if answer.value("transfer-encoding").is_some_and(|coding| coding.contains("chunked")) {
+        if answer
+            .value("transfer-encoding")
+            .is_some_and(|coding| coding.contains("chunked"))
+        {
             answer.body = self.chunks().await;
-        } else if let Some(length) = answer.value("content-length").and_then(|length| length.parse().ok()) {
+        } else if let Some(length) = answer
+            .value("content-length")
+            .and_then(|length| length.parse().ok())
+        {
             while self.buffer.len() < length && self.more().await {}
             answer.body = self.buffer.drain(..length.min(self.buffer.len())).collect();
         } else {
@@ -169,7 +190,8 @@ impl Wire {
                 }
             };
             let line: Vec<u8> = self.buffer.drain(..end + 2).collect();
-            let size = usize::from_str_radix(String::from_utf8_lossy(&line[..end]).trim(), 16).unwrap();
+            let size =
+                usize::from_str_radix(String::from_utf8_lossy(&line[..end]).trim(), 16).unwrap();
             while self.buffer.len() < size + 2 && self.more().await {}
             body.extend(self.buffer.drain(..size.min(self.buffer.len())));
             self.buffer.drain(..2.min(self.buffer.len()));
@@ -224,7 +246,11 @@ impl Browser {
         let sent: Vec<String> = self
             .jar
             .iter()
-            .filter(|cookie| cookie.path == "/" || path == cookie.path || path.starts_with(&format!("{}/", cookie.path)))
+            .filter(|cookie| {
+                cookie.path == "/"
+                    || path == cookie.path
+                    || path.starts_with(&format!("{}/", cookie.path))
+            })
             .map(|cookie| format!("{}={}", cookie.name, cookie.value))
             .collect();
         sent.join("; ")
@@ -239,10 +265,15 @@ impl Browser {
         for line in answer.values("set-cookie") {
             let mut parts = line.split("; ");
             let (name, value) = parts.next().unwrap().split_once('=').unwrap();
-            let path = parts.clone().find_map(|part| part.strip_prefix("Path=")).unwrap_or("/");
+            let path = parts
+                .clone()
+                .find_map(|part| part.strip_prefix("Path="))
+                .unwrap_or("/");
             let gone = parts.any(|part| part == "Max-Age=0");
-            self.jar.retain(|cookie| cookie.name != name || cookie.path != path);
-            let forgotten = !self.keeps_cookies || self.forgets.is_some_and(|start| name.starts_with(start));
+            self.jar
+                .retain(|cookie| cookie.name != name || cookie.path != path);
+            let forgotten =
+                !self.keeps_cookies || self.forgets.is_some_and(|start| name.starts_with(start));
             if !gone && !forgotten {
                 self.jar.push(Cookie {
                     name: name.to_owned(),
@@ -254,9 +285,22 @@ impl Browser {
     }
 
     /// The bytes of a request, with this browser's cookies.
-    pub fn request(&self, method: &str, addr: SocketAddr, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-        let mut text = format!("{method} {target} HTTP/1.1\r\nHost: {addr}\r\nUser-Agent: {}\r\n", self.agent);
-        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept")) {
+    pub fn request(
+        &self,
+        method: &str,
+        addr: SocketAddr,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Vec<u8> {
+        let mut text = format!(
+            "{method} {target} HTTP/1.1\r\nHost: {addr}\r\nUser-Agent: {}\r\n",
+            self.agent
+        );
+        if !headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("accept"))
+        {
             text.push_str(&format!("Accept: {PAGE}\r\n"));
         }
         let cookies = self.cookies(target);
@@ -274,7 +318,14 @@ impl Browser {
     }
 
     /// One request, without following.
-    pub async fn ask(&mut self, method: &str, addr: SocketAddr, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub async fn ask(
+        &mut self,
+        method: &str,
+        addr: SocketAddr,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
         let answer = send(addr, self.request(method, addr, target, headers, body)).await;
         self.keep(&answer);
         answer
@@ -312,8 +363,13 @@ impl Browser {
 
 /// The socket address and the target of an `http://` URL.
 pub fn split(url: &str) -> (SocketAddr, String) {
-    let rest = url.strip_prefix("http://").unwrap_or_else(|| panic!("{url} is not http"));
+    let rest = url
+        .strip_prefix("http://")
+        .unwrap_or_else(|| panic!("{url} is not http"));
     let rest = rest.split('#').next().unwrap();
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    (authority.parse().unwrap_or_else(|_| panic!("{url}")), format!("/{path}"))
+    (
+        authority.parse().unwrap_or_else(|_| panic!("{url}")),
+        format!("/{path}"),
+    )
 }

@@ -56,13 +56,20 @@ pub async fn simulator(gateway: SocketAddr) -> Simulator {
         ..SimAccount::default()
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let simulator = Simulator::start(listener, Settings::new(vec![account])).await.unwrap();
+    let simulator = Simulator::start(listener, Settings::new(vec![account]))
+        .await
+        .unwrap();
     assert!(simulator.set_default_visitor(OPENID));
     simulator
 }
 
 /// The usual `gateway.toml`, with `extra`. Secrets are files beside it.
-pub fn gateway_toml(gateway: SocketAddr, app: SocketAddr, simulator: &Simulator, extra: &Extra<'_>) -> String {
+pub fn gateway_toml(
+    gateway: SocketAddr,
+    app: SocketAddr,
+    simulator: &Simulator,
+    extra: &Extra<'_>,
+) -> String {
     let wechat = simulator.base_url();
     let api = extra.api.clone().unwrap_or_else(|| wechat.clone());
     let app_id = SimAccount::default().app_id;
@@ -150,7 +157,8 @@ impl World {
         let simulator = simulator(gateway).await;
         let files = files();
         let text = gateway_toml(gateway, app.addr, &simulator, &extra);
-        let plan = Plan::parse(&files.path().join("gateway.toml"), &text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let plan = Plan::parse(&files.path().join("gateway.toml"), &text)
+            .unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let running = server::start_on(plan, vec![listener]).unwrap();
         Self {
             gateway,
