@@ -1,10 +1,13 @@
 //! The request's way: one Pingora phase, one step.
 //!
-//! Holds always: a request is forwarded only with a [`Permit`], and
-//! [`Gateway::decide`] is the only place that makes one. Identity is written in
+//! Holds always: a request is forwarded only with a permit, and
+//! only `decide` makes one. Identity is written in
 //! `upstream_request_filter` alone: earlier, a client could have Pingora delete
 //! it by naming it in `Connection`. Every path ends in one line of the access
 //! log.
+
+mod answer;
+mod decide;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -18,22 +21,20 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session as Downstream};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
-use serde_json::json;
 use tracing::warn;
 
+use self::answer::refuse_unread;
+use self::decide::Permit;
 use crate::access_log::{self, RequestId, Way};
-use crate::callback::{Callbacks, Outcome, Shown};
+use crate::callback::Callbacks;
 use crate::cookies::ForApp;
-use crate::endpoints::{self, Endpoint, LoginQuery};
 use crate::identity::{self, AllowedUnderscores};
-use crate::login;
-use crate::origin::{PublicScheme, ReturnTo};
-use crate::reply::{Onward, Page, Reply, Trouble};
-use crate::request::{Asked, Kind, Unreadable};
-use crate::route::{Auth, Decided, LoginAccount, OutsideWeChat, Route, Routes, SessionCookie};
-use crate::session::{Carried, NoSession, Now, Session, Sessions};
+use crate::origin::PublicScheme;
+use crate::reply::Trouble;
+use crate::request::Asked;
+use crate::route::{Routes, SessionCookie};
+use crate::session::{Now, Sessions};
 use crate::upstream::{self, Client, Resolver, TrustedProxies};
-use crate::wechat::account::VerifyFile;
 
 /// How long a connection may be idle between two requests.
 const KEEPALIVE_SECONDS: u64 = 60;
@@ -55,44 +56,6 @@ pub struct Gateway {
     /// Requests on their way, for those who wait for the last one.
     pub(crate) in_flight: Arc<AtomicUsize>,
 }
-
-/// The evidence that a request may go to its app.
-#[derive(Debug)]
-enum Permit {
-    /// The route asks for no session.
-    Public(Arc<Route>),
-    /// The route welcomes a session, and there is none.
-    Anonymous(Arc<Route>),
-    /// WeChat vouched for the visitor.
-    Vouched(Arc<Route>, Arc<LoginAccount>, Box<Carried>),
-}
-
-impl Permit {
-    fn route(&self) -> &Arc<Route> {
-        match self {
-            Self::Public(route) | Self::Anonymous(route) | Self::Vouched(route, _, _) => route,
-        }
-    }
-
-    fn session(&self) -> Option<&Session> {
-        match self {
-            Self::Vouched(_, _, carried) => Some(&carried.session),
-            Self::Public(_) | Self::Anonymous(_) => None,
-        }
-    }
-}
-
-/// What is to be done with a request.
-enum Decision<'a> {
-    Own(Endpoint),
-    VerifyFile(&'a VerifyFile),
-    Forward(Permit),
-    Login(&'a Arc<Route>, &'a Arc<LoginAccount>, NoSession),
-    Refuse(Trouble, &'static str),
-    MethodNotAllowed(&'a Arc<Route>),
-    LoginRequired(NoSession),
-}
-
 /// One request's context.
 #[derive(Debug)]
 pub struct Visit {
@@ -124,301 +87,6 @@ fn seconds_since_1970() -> Now {
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
 }
-
-impl Gateway {
-    /// The one decision about a request.
-    fn decide(&self, asked: &Asked<'_>, now: Now) -> Decision<'_> {
-        if let Some(endpoint) = Endpoint::at(asked.path) {
-            return Decision::Own(endpoint);
-        }
-        if let Some(file) = self.routes.verify_file(asked.path) {
-            return Decision::VerifyFile(file);
-        }
-        let route = match self.routes.decide(&asked.host, asked.path) {
-            Decided::Route(route) => route,
-            Decided::Ambiguous => return Decision::Refuse(Trouble::BadRequest, "ambiguous_path"),
-            Decided::None => return Decision::Refuse(Trouble::NotFound, "no_route"),
-        };
-        if !route.takes(asked.method()) {
-            return Decision::MethodNotAllowed(route);
-        }
-        let Some(account) = &route.account else {
-            return match route.auth {
-                Auth::None => Decision::Forward(Permit::Public(Arc::clone(route))),
-                // `config` makes no such route; should one exist, nobody passes.
-                Auth::Required | Auth::Optional => {
-                    Decision::Refuse(Trouble::Internal, "route_without_account")
-                }
-            };
-        };
-        let session = match route.auth {
-            Auth::None => Err(NoSession::Absent),
-            Auth::Required | Auth::Optional => {
-                self.sessions
-                    .read(asked.cookie_lines(), &asked.host, account, now)
-            }
-        };
-        match (route.auth, session, asked.kind()) {
-            (Auth::None, _, _) => Decision::Forward(Permit::Public(Arc::clone(route))),
-            (Auth::Optional, Err(_), _) => Decision::Forward(Permit::Anonymous(Arc::clone(route))),
-            (auth, Ok(carried), _)
-                if auth == Auth::Optional || carried.session.scope() >= route.scope =>
-            {
-                Decision::Forward(Permit::Vouched(
-                    Arc::clone(route),
-                    Arc::clone(account),
-                    Box::new(carried),
-                ))
-            }
-            (_, session, Kind::Navigation) => {
-                let why = session.err().unwrap_or(NoSession::Absent);
-                if asked.inside_wechat() || route.outside_wechat == OutsideWeChat::Redirect {
-                    Decision::Login(route, account, why)
-                } else {
-                    Decision::Refuse(Trouble::OutsideWeChat, why.reason())
-                }
-            }
-            (_, _, Kind::Form) => Decision::Refuse(Trouble::SessionEnded, "form_without_session"),
-            (_, session, Kind::Other) => {
-                Decision::LoginRequired(session.err().unwrap_or(NoSession::Absent))
-            }
-        }
-    }
-
-    /// Carries out a decision: `None` forwards.
-    async fn carry_out(
-        &self,
-        decision: Decision<'_>,
-        asked: &Asked<'_>,
-        visit: &mut Visit,
-    ) -> Option<Reply> {
-        match decision {
-            Decision::Forward(permit) => {
-                let (way, reason) = match &permit {
-                    Permit::Public(_) => (Way::Public, "auth_none"),
-                    Permit::Anonymous(_) => (Way::Anonymous, "no_session"),
-                    Permit::Vouched(..) => (Way::Vouched, "session"),
-                };
-                visit.log.decided(way, reason);
-                visit.permit = Some(permit);
-                None
-            }
-            Decision::Own(endpoint) if !endpoint.takes(asked.method()) => {
-                visit.log.decided(Way::Refused, "method");
-                let reply = self.page(Trouble::MethodNotAllowed, asked, &ReturnTo::root(), visit);
-                Some(reply.with_header(header::ALLOW, endpoint.allow()))
-            }
-            Decision::Own(Endpoint::Callback) => Some(self.callback(asked, visit).await),
-            Decision::Own(endpoint) => Some(self.endpoint(endpoint, asked, visit)),
-            Decision::VerifyFile(file) => {
-                visit.log.decided(Way::VerifyFile, "verify_file");
-                Some(Reply::text(file.content()))
-            }
-            Decision::Login(route, account, why) => {
-                let to = self.way_back(asked);
-                Some(self.login(route, account, to, 0, asked, visit, why.reason()))
-            }
-            Decision::Refuse(trouble, reason) => {
-                visit.log.decided(Way::Refused, reason);
-                Some(self.page(trouble, asked, &self.way_back(asked), visit))
-            }
-            Decision::MethodNotAllowed(route) => {
-                visit.log.decided(Way::Refused, "method");
-                let allow: Vec<&str> = route.methods.iter().map(Method::as_str).collect();
-                let reply = self.page(Trouble::MethodNotAllowed, asked, &ReturnTo::root(), visit);
-                Some(reply.with_header(header::ALLOW, &allow.join(", ")))
-            }
-            Decision::LoginRequired(why) => {
-                visit.log.decided(Way::Refused, why.reason());
-                Some(self.login_required(asked))
-            }
-        }
-    }
-
-    /// The request's own target, or as much of it as a cookie can hold.
-    fn way_back(&self, asked: &Asked<'_>) -> ReturnTo {
-        let origin = self.routes.origin(&asked.host);
-        ReturnTo::of_request(&origin, asked.target)
-            .or_else(|| ReturnTo::of_request(&origin, asked.path))
-            .unwrap_or_else(ReturnTo::root)
-    }
-
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one login, which no other place needs together"
-    )]
-    fn login(
-        &self,
-        route: &Route,
-        account: &LoginAccount,
-        to: ReturnTo,
-        attempt: u8,
-        asked: &Asked<'_>,
-        visit: &mut Visit,
-        reason: &'static str,
-    ) -> Reply {
-        let start = login::Start {
-            host: &asked.host,
-            account,
-            scope: route.scope,
-            to,
-            attempt,
-        };
-        match login::start(&self.sessions, asked.cookie_lines(), start, visit.now) {
-            Ok(reply) => {
-                visit.log.decided(Way::Login, reason);
-                reply
-            }
-            Err(error) => {
-                warn!("the system gives no random bytes: {error}");
-                visit.log.decided(Way::Refused, "no_randomness");
-                self.page(Trouble::Internal, asked, &ReturnTo::root(), visit)
-            }
-        }
-    }
-
-    async fn callback(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
-        match self.callbacks.answer(asked, visit.now).await {
-            Outcome::Go(reply, reason) => {
-                visit.log.decided(Way::Callback, reason);
-                reply
-            }
-            Outcome::Show(Shown {
-                trouble,
-                to,
-                errcode,
-                cookies,
-            }) => {
-                visit.log.decided(Way::Callback, trouble.reason());
-                let page = Page {
-                    trouble,
-                    onward: Onward::Link(&endpoints::login_path(&to)),
-                    address: None,
-                    errcode: errcode.as_ref(),
-                    request_id: visit.request_id.as_str(),
-                };
-                cookies
-                    .iter()
-                    .fold(page.reply(), |reply, cookie| reply.with_cookie(cookie))
-            }
-        }
-    }
-
-    fn endpoint(&self, endpoint: Endpoint, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
-        visit.log.decided(Way::Endpoint, "endpoint");
-        match endpoint {
-            Endpoint::Login => self.login_endpoint(asked, visit),
-            Endpoint::Logout => self.logout(asked, visit),
-            Endpoint::Me | Endpoint::OpenId => {
-                match endpoints::any_session(asked, &self.routes, &self.sessions, visit.now) {
-                    None => self.login_required(asked),
-                    Some((_, session)) if endpoint == Endpoint::OpenId => {
-                        endpoints::openid(&session)
-                    }
-                    Some((account, session)) => endpoints::me(&account, &session, &self.sessions),
-                }
-            }
-            Endpoint::Callback | Endpoint::Unknown => {
-                self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit)
-            }
-        }
-    }
-
-    /// `login?to=`: the way that the target's own route prescribes.
-    fn login_endpoint(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
-        let Some(query) = LoginQuery::read(asked, &self.routes) else {
-            visit.log.decided(Way::Refused, "bad_return_to");
-            return self.page(Trouble::BadRequest, asked, &ReturnTo::root(), visit);
-        };
-        let target = query.to.on(&self.routes.origin(&asked.host));
-        let path = query.to.as_str().split('?').next().unwrap_or("/");
-        let Decided::Route(route) = self.routes.decide(&asked.host, path) else {
-            visit.log.decided(Way::Refused, "no_route");
-            return self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit);
-        };
-        let Some(account) = &route.account else {
-            return Reply::redirect(&target);
-        };
-        match self
-            .sessions
-            .read(asked.cookie_lines(), &asked.host, account, visit.now)
-        {
-            Ok(carried) if carried.session.scope() >= route.scope => Reply::redirect(&target),
-            _ if asked.inside_wechat() || route.outside_wechat == OutsideWeChat::Redirect => self
-                .login(
-                    route,
-                    account,
-                    query.to,
-                    query.attempt,
-                    asked,
-                    visit,
-                    "login_endpoint",
-                ),
-            _ => {
-                visit
-                    .log
-                    .decided(Way::Refused, Trouble::OutsideWeChat.reason());
-                self.page(Trouble::OutsideWeChat, asked, &query.to, visit)
-            }
-        }
-    }
-
-    fn logout(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
-        let (answer, cookies) = endpoints::logout(asked, &self.routes, &self.sessions);
-        let reply = match answer {
-            Ok(reply) => reply,
-            Err(trouble) => {
-                visit.log.decided(Way::Endpoint, trouble.reason());
-                self.page(trouble, asked, &ReturnTo::root(), visit)
-            }
-        };
-        cookies
-            .iter()
-            .fold(reply, |reply, cookie| reply.with_cookie(cookie))
-    }
-
-    /// 401 with the address to log in at: it leads back to the page that asked.
-    fn login_required(&self, asked: &Asked<'_>) -> Reply {
-        let origin = self.routes.origin(&asked.host);
-        let page = asked
-            .page_of(origin.as_str())
-            .and_then(|page| ReturnTo::of_parameter(&origin, page))
-            .unwrap_or_else(ReturnTo::root);
-        Reply::login_required(&format!(
-            "{}{}",
-            origin.as_str(),
-            endpoints::login_path(&page)
-        ))
-    }
-
-    /// A trouble as this request can be told of it: a page to people, JSON to
-    /// programs. `to` is where the visitor wanted to go.
-    fn page(&self, trouble: Trouble, asked: &Asked<'_>, to: &ReturnTo, visit: &Visit) -> Reply {
-        let address = to.on(&self.routes.origin(&asked.host));
-        let login = endpoints::login_path(to);
-        let onward = match trouble {
-            Trouble::ConfirmLogout => Onward::Post("/.wxgate/logout"),
-            Trouble::SessionEnded => Onward::Link(&login),
-            Trouble::OutsideWeChat | Trouble::AppDown | Trouble::AppSlow => {
-                Onward::Link(to.as_str())
-            }
-            _ => Onward::Link("/"),
-        };
-        let page = Page {
-            trouble,
-            onward,
-            address: (trouble == Trouble::OutsideWeChat).then_some(address.as_str()),
-            errcode: None,
-            request_id: visit.request_id.as_str(),
-        };
-        let reply = page.reply();
-        match asked.kind() {
-            Kind::Navigation | Kind::Form => reply,
-            Kind::Other => plain(trouble, reply.status(), visit),
-        }
-    }
-}
-
 /// The header's bytes as they came, where its framing is to be judged.
 fn raw_header(downstream: &Downstream) -> Bytes {
     let coded = downstream
@@ -431,13 +99,6 @@ fn raw_header(downstream: &Downstream) -> Bytes {
         Bytes::new()
     }
 }
-
-/// A trouble for programs.
-fn plain(trouble: Trouble, status: StatusCode, visit: &Visit) -> Reply {
-    let body = json!({"code": status.as_u16(), "message": trouble.reason(), "request_id": visit.request_id.as_str()});
-    Reply::json(status, &body)
-}
-
 #[async_trait]
 impl ProxyHttp for Gateway {
     type CTX = Visit;
@@ -607,10 +268,15 @@ impl ProxyHttp for Gateway {
     /// What no app may say in the gateway's name, and what ends at each hop.
     async fn upstream_response_filter(
         &self,
-        _downstream: &mut Downstream,
+        downstream: &mut Downstream,
         response: &mut ResponseHeader,
         _visit: &mut Visit,
     ) -> Result<()> {
+        if response.status == StatusCode::SWITCHING_PROTOCOLS && !downstream.is_upgrade_req() {
+            let mut error = Error::explain(ErrorType::InvalidHTTPHeader, "a 101 nobody asked for");
+            error.as_up();
+            return Err(error);
+        }
         for name in ["keep-alive", "proxy-connection", "trailer"] {
             response.remove_header(name);
         }
@@ -759,17 +425,6 @@ fn trouble_of(error: &Error, visit: &Visit) -> Option<Trouble> {
         (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Trouble::Internal),
     }
 }
-
-fn refuse_unread(unreadable: Unreadable, visit: &Visit) -> Reply {
-    let (trouble, status) = match unreadable {
-        Unreadable::Method => (Trouble::MethodNotAllowed, StatusCode::METHOD_NOT_ALLOWED),
-        Unreadable::Host | Unreadable::Target | Unreadable::Framing => {
-            (Trouble::BadRequest, StatusCode::BAD_REQUEST)
-        }
-    };
-    plain(trouble, status, visit)
-}
-
 fn is_shared(response: &ResponseHeader) -> bool {
     response
         .headers

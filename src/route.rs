@@ -6,206 +6,22 @@
 //! `;parameters`, doubled slashes, double encoding) and the readings would
 //! reach different routes, there is no decision: [`Decided::Ambiguous`].
 
+mod readings;
+mod settings;
+
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method};
-use percent_encoding::percent_decode_str;
-use serde::Deserialize;
 
+use self::readings::{is_plain, readings};
+pub use self::settings::{
+    AccountName, Auth, HostPattern, OutsideWeChat, RoutePath, SessionCookie, Snapshot,
+};
 use crate::origin::{Host, PublicOrigin, PublicScheme};
 use crate::upstream::Upstream;
 use crate::wechat::account::VerifyFile;
 use crate::wechat::{Account, Scope};
-
-/// Whether a route lets visitors in without a session.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Auth {
-    /// Only with a session.
-    #[default]
-    Required,
-    /// With a session if there is one.
-    Optional,
-    /// Without looking for a session.
-    None,
-}
-
-/// What happens to a navigation from a browser that is not WeChat's.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum OutsideWeChat {
-    /// A page with a QR code of the address.
-    #[default]
-    Page,
-    /// To WeChat all the same: for development with a simulator, which takes
-    /// any browser. WeChat itself shows such a browser an error page.
-    Redirect,
-}
-
-/// What the app sees of the session cookie.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum SessionCookie {
-    /// The signed cookie, as it came.
-    #[default]
-    Forward,
-    /// Nothing.
-    Strip,
-}
-
-/// What happens to a snapshot page's visitor, who is nobody.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Snapshot {
-    /// A page that asks for 使用完整服务 (the full service).
-    #[default]
-    Page,
-}
-
-/// The name of a table `[accounts.NAME]`. It stands in a cookie's name.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[serde(try_from = "String")]
-pub struct AccountName(String);
-
-impl AccountName {
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for AccountName {
-    type Error = String;
-
-    fn try_from(found: String) -> Result<Self, String> {
-        let allowed =
-            |byte: u8| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_');
-        if (1..=32).contains(&found.len()) && found.bytes().all(allowed) {
-            Ok(Self(found))
-        } else {
-            Err(format!(
-                "found \"{found}\"; expected 1 to 32 letters, digits, \"-\" or \"_\""
-            ))
-        }
-    }
-}
-
-/// `host` of a route: one host, or all below a domain.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Hash)]
-#[serde(try_from = "String")]
-pub enum HostPattern {
-    /// This host.
-    Exact(Host),
-    /// Every host below this domain, by whole labels; not the domain itself.
-    Below(Host),
-}
-
-impl TryFrom<String> for HostPattern {
-    type Error = String;
-
-    fn try_from(found: String) -> Result<Self, String> {
-        let expected = |why: &str| {
-            format!(
-                "found \"{found}\"; expected a host such as \"shop.example.com\" or \"*.example.com\": {why}"
-            )
-        };
-        if found.contains("://") || found.contains('/') {
-            return Err(expected("without a scheme or path"));
-        }
-        let (below, name) = match found.strip_prefix("*.") {
-            Some(domain) => (true, domain),
-            None => (false, found.as_str()),
-        };
-        let parsed = url::Host::parse(name)
-            .map_err(|_| expected("without a port"))?
-            .to_string();
-        let host = Host::new(&parsed).ok_or_else(|| expected("this is none"))?;
-        Ok(if below {
-            Self::Below(host)
-        } else {
-            Self::Exact(host)
-        })
-    }
-}
-
-impl fmt::Display for HostPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exact(host) => write!(f, "{host}"),
-            Self::Below(domain) => write!(f, "*.{domain}"),
-        }
-    }
-}
-
-/// `path` of a route: `/` or whole segments without a slash at the end. Only
-/// characters that every server reads alike.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[serde(try_from = "String")]
-#[derive(Default)]
-pub struct RoutePath(String);
-
-impl RoutePath {
-    /// The path; `/` for the root.
-    pub fn as_str(&self) -> &str {
-        if self.0.is_empty() { "/" } else { &self.0 }
-    }
-}
-
-impl TryFrom<String> for RoutePath {
-    type Error = String;
-
-    fn try_from(found: String) -> Result<Self, String> {
-        let refuse = |why: &str| Err(format!("found \"{found}\"; {why}"));
-        let Some(rest) = found.strip_prefix('/') else {
-            return refuse("a path begins with \"/\"");
-        };
-        let segments = rest.strip_suffix('/').unwrap_or(rest);
-        if rest == "/"
-            || segments
-                .split('/')
-                .any(|segment| segment == "." || segment == "..")
-            || (!segments.is_empty() && segments.split('/').any(str::is_empty))
-        {
-            return refuse("expected whole segments, without \".\", \"..\" or an empty one");
-        }
-        let plain = |byte: u8| {
-            byte.is_ascii_alphanumeric()
-                || matches!(
-                    byte,
-                    b'/' | b'-'
-                        | b'.'
-                        | b'_'
-                        | b'~'
-                        | b'!'
-                        | b'$'
-                        | b'&'
-                        | b'\''
-                        | b'('
-                        | b')'
-                        | b'+'
-                        | b','
-                        | b'='
-                        | b':'
-                        | b'@'
-                )
-        };
-        if !segments.bytes().all(plain) {
-            return refuse(
-                "expected letters, digits and -._~!$&'()+,=:@ alone: no \"%\", \";\", \"?\", \"#\" or \"*\" (a prefix needs no star)",
-            );
-        }
-        if found == "/.wxgate" || found.starts_with("/.wxgate/") {
-            return refuse("paths below \"/.wxgate/\" are the gateway's own");
-        }
-        Ok(Self(if segments.is_empty() {
-            String::new()
-        } else {
-            format!("/{segments}")
-        }))
-    }
-}
 
 /// An account as routes use it.
 #[derive(Debug)]
@@ -317,7 +133,7 @@ impl Routes {
             sites
                 .or_default()
                 .routes
-                .insert(route.path.0.clone(), Arc::clone(route));
+                .insert(route.path.prefix().to_owned(), Arc::clone(route));
         }
         table.verify_files = verify_files
             .into_iter()
@@ -432,78 +248,6 @@ impl Site {
             .max_by_key(|(prefix, _)| prefix.len())
             .map(|(_, route)| route)
     }
-}
-
-/// Whether every server reads `path` alike: lower-case letters and a few marks,
-/// no empty or dot segment.
-fn is_plain(path: &str) -> bool {
-    let bytes = path.as_bytes();
-    let plain =
-        |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~');
-    bytes.iter().all(|byte| plain(*byte))
-        && !bytes.windows(2).any(|pair| matches!(pair, b"//" | b"/."))
-}
-
-/// The ways in which servers are known to read a path: decoded not at all,
-/// once or twice; cut at a NUL or not; a backslash as a slash; parameters behind `;` kept or
-/// cut; empty and dot segments resolved or kept.
-fn readings(path: &str) -> Vec<String> {
-    let once = decode(path);
-    let twice = decode(&once);
-    let mut found = Vec::new();
-    for text in [path.to_owned(), once, twice] {
-        let cut = text.split('\0').next().unwrap_or_default().to_owned();
-        for text in [text, cut] {
-            let slashed = text.replace(['\\', '\u{2044}', '\u{2215}', '\u{ff0f}', '\u{ff3c}'], "/");
-            let bare = without_parameters(&slashed);
-            for reading in [resolve(&slashed), resolve(&bare), slashed, bare] {
-                if !found.contains(&reading) {
-                    found.push(reading);
-                }
-            }
-        }
-    }
-    found
-}
-
-/// Decodes `%XX` once. Overlong UTF-8 forms of `.`, `/` and `\`, which some
-/// servers still read as such, are taken at their word.
-fn decode(text: &str) -> String {
-    let bytes: Vec<u8> = percent_decode_str(text).collect();
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut rest = bytes.as_slice();
-    while let Some((first, tail)) = rest.split_first() {
-        let (byte, used) = match (*first, tail) {
-            (lead @ (0xc0 | 0xc1), [next, ..]) => ((lead & 1) << 6 | next & 0x3f, 2),
-            (0xe0, [a @ 0x80..=0x81, b, ..]) => ((a & 1) << 6 | b & 0x3f, 3),
-            (byte, _) => (byte, 1),
-        };
-        plain.push(byte);
-        rest = rest.get(used..).unwrap_or_default();
-    }
-    String::from_utf8_lossy(&plain).into_owned()
-}
-
-fn without_parameters(path: &str) -> String {
-    let bare: Vec<&str> = path
-        .split('/')
-        .map(|segment| segment.split(';').next().unwrap_or_default())
-        .collect();
-    bare.join("/")
-}
-
-fn resolve(path: &str) -> String {
-    let mut segments: Vec<&str> = Vec::new();
-    for segment in path.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => {
-                segments.pop();
-            }
-            other => segments.push(other),
-        }
-    }
-    format!("/{}", segments.join("/"))
 }
 
 #[cfg(test)]

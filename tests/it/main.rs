@@ -6,6 +6,7 @@
 
 mod app;
 mod client;
+mod process;
 mod world;
 
 mod command_line;

@@ -1,0 +1,277 @@
+//! A decision carried out: the gateway's own answers to a request.
+//!
+//! Holds always: every answer notes in the access log which way was taken and
+//! why; people get pages and programs get JSON.
+
+use http::{Method, StatusCode, header};
+use serde_json::json;
+use tracing::warn;
+
+use super::decide::{Decision, Permit};
+use super::{Gateway, Visit};
+use crate::access_log::Way;
+use crate::callback::{Outcome, Shown};
+use crate::endpoints::{self, Endpoint, LoginQuery};
+use crate::login;
+use crate::origin::ReturnTo;
+use crate::reply::{Onward, Page, Reply, Trouble};
+use crate::request::{Asked, Kind, Unreadable};
+use crate::route::{Decided, LoginAccount, OutsideWeChat, Route};
+
+impl Gateway {
+    /// Carries out a decision: `None` forwards.
+    pub(super) async fn carry_out(
+        &self,
+        decision: Decision<'_>,
+        asked: &Asked<'_>,
+        visit: &mut Visit,
+    ) -> Option<Reply> {
+        match decision {
+            Decision::Forward(permit) => {
+                let (way, reason) = match &permit {
+                    Permit::Public(_) => (Way::Public, "auth_none"),
+                    Permit::Anonymous(_) => (Way::Anonymous, "no_session"),
+                    Permit::Vouched(..) => (Way::Vouched, "session"),
+                };
+                visit.log.decided(way, reason);
+                visit.permit = Some(permit);
+                None
+            }
+            Decision::Own(endpoint) if !endpoint.takes(asked.method()) => {
+                visit.log.decided(Way::Refused, "method");
+                let reply = self.page(Trouble::MethodNotAllowed, asked, &ReturnTo::root(), visit);
+                Some(reply.with_header(header::ALLOW, endpoint.allow()))
+            }
+            Decision::Own(Endpoint::Callback) => Some(self.callback(asked, visit).await),
+            Decision::Own(endpoint) => Some(self.endpoint(endpoint, asked, visit)),
+            Decision::VerifyFile(file) => {
+                visit.log.decided(Way::VerifyFile, "verify_file");
+                Some(Reply::text(file.content()))
+            }
+            Decision::Login(route, account, why) => {
+                let to = self.way_back(asked);
+                Some(self.login(route, account, to, 0, asked, visit, why.reason()))
+            }
+            Decision::Refuse(trouble, reason) => {
+                visit.log.decided(Way::Refused, reason);
+                Some(self.page(trouble, asked, &self.way_back(asked), visit))
+            }
+            Decision::MethodNotAllowed(route) => {
+                visit.log.decided(Way::Refused, "method");
+                let allow: Vec<&str> = route.methods.iter().map(Method::as_str).collect();
+                let reply = self.page(Trouble::MethodNotAllowed, asked, &ReturnTo::root(), visit);
+                Some(reply.with_header(header::ALLOW, &allow.join(", ")))
+            }
+            Decision::LoginRequired(why) => {
+                visit.log.decided(Way::Refused, why.reason());
+                Some(self.login_required(asked))
+            }
+        }
+    }
+
+    /// The request's own target, or as much of it as a cookie can hold.
+    pub(super) fn way_back(&self, asked: &Asked<'_>) -> ReturnTo {
+        let origin = self.routes.origin(&asked.host);
+        ReturnTo::of_request(&origin, asked.target)
+            .or_else(|| ReturnTo::of_request(&origin, asked.path))
+            .unwrap_or_else(ReturnTo::root)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one login, which no other place needs together"
+    )]
+    fn login(
+        &self,
+        route: &Route,
+        account: &LoginAccount,
+        to: ReturnTo,
+        attempt: u8,
+        asked: &Asked<'_>,
+        visit: &mut Visit,
+        reason: &'static str,
+    ) -> Reply {
+        let start = login::Start {
+            host: &asked.host,
+            account,
+            scope: route.scope,
+            to,
+            attempt,
+        };
+        match login::start(&self.sessions, asked.cookie_lines(), start, visit.now) {
+            Ok(reply) => {
+                visit.log.decided(Way::Login, reason);
+                reply
+            }
+            Err(error) => {
+                warn!("the system gives no random bytes: {error}");
+                visit.log.decided(Way::Refused, "no_randomness");
+                self.page(Trouble::Internal, asked, &ReturnTo::root(), visit)
+            }
+        }
+    }
+
+    async fn callback(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
+        match self.callbacks.answer(asked, visit.now).await {
+            Outcome::Go(reply, reason) => {
+                visit.log.decided(Way::Callback, reason);
+                reply
+            }
+            Outcome::Show(Shown {
+                trouble,
+                to,
+                errcode,
+                cookies,
+            }) => {
+                visit.log.decided(Way::Callback, trouble.reason());
+                let page = Page {
+                    trouble,
+                    onward: Onward::Link(&endpoints::login_path(&to)),
+                    address: None,
+                    errcode: errcode.as_ref(),
+                    request_id: visit.request_id.as_str(),
+                };
+                cookies
+                    .iter()
+                    .fold(page.reply(), |reply, cookie| reply.with_cookie(cookie))
+            }
+        }
+    }
+
+    fn endpoint(&self, endpoint: Endpoint, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
+        visit.log.decided(Way::Endpoint, "endpoint");
+        match endpoint {
+            Endpoint::Login => self.login_endpoint(asked, visit),
+            Endpoint::Logout => self.logout(asked, visit),
+            Endpoint::Me | Endpoint::OpenId => {
+                match endpoints::any_session(asked, &self.routes, &self.sessions, visit.now) {
+                    None => self.login_required(asked),
+                    Some((_, session)) if endpoint == Endpoint::OpenId => {
+                        endpoints::openid(&session)
+                    }
+                    Some((account, session)) => endpoints::me(&account, &session, &self.sessions),
+                }
+            }
+            Endpoint::Callback | Endpoint::Unknown => {
+                self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit)
+            }
+        }
+    }
+
+    /// `login?to=`: the way that the target's own route prescribes.
+    fn login_endpoint(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
+        let Some(query) = LoginQuery::read(asked, &self.routes) else {
+            visit.log.decided(Way::Refused, "bad_return_to");
+            return self.page(Trouble::BadRequest, asked, &ReturnTo::root(), visit);
+        };
+        let target = query.to.on(&self.routes.origin(&asked.host));
+        let path = query.to.as_str().split('?').next().unwrap_or("/");
+        let Decided::Route(route) = self.routes.decide(&asked.host, path) else {
+            visit.log.decided(Way::Refused, "no_route");
+            return self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit);
+        };
+        let Some(account) = &route.account else {
+            return Reply::redirect(&target);
+        };
+        match self
+            .sessions
+            .read(asked.cookie_lines(), &asked.host, account, visit.now)
+        {
+            Ok(carried) if carried.session.scope() >= route.scope => Reply::redirect(&target),
+            _ if asked.inside_wechat() || route.outside_wechat == OutsideWeChat::Redirect => self
+                .login(
+                    route,
+                    account,
+                    query.to,
+                    query.attempt,
+                    asked,
+                    visit,
+                    "login_endpoint",
+                ),
+            _ => {
+                visit
+                    .log
+                    .decided(Way::Refused, Trouble::OutsideWeChat.reason());
+                self.page(Trouble::OutsideWeChat, asked, &query.to, visit)
+            }
+        }
+    }
+
+    fn logout(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
+        let (answer, cookies) = endpoints::logout(asked, &self.routes, &self.sessions);
+        let reply = match answer {
+            Ok(reply) => reply,
+            Err(trouble) => {
+                visit.log.decided(Way::Endpoint, trouble.reason());
+                self.page(trouble, asked, &ReturnTo::root(), visit)
+            }
+        };
+        cookies
+            .iter()
+            .fold(reply, |reply, cookie| reply.with_cookie(cookie))
+    }
+
+    /// 401 with the address to log in at: it leads back to the page that asked.
+    fn login_required(&self, asked: &Asked<'_>) -> Reply {
+        let origin = self.routes.origin(&asked.host);
+        let page = asked
+            .page_of(origin.as_str())
+            .and_then(|page| ReturnTo::of_parameter(&origin, page))
+            .unwrap_or_else(ReturnTo::root);
+        Reply::login_required(&format!(
+            "{}{}",
+            origin.as_str(),
+            endpoints::login_path(&page)
+        ))
+    }
+
+    /// A trouble as this request can be told of it: a page to people, JSON to
+    /// programs. `to` is where the visitor wanted to go.
+    pub(super) fn page(
+        &self,
+        trouble: Trouble,
+        asked: &Asked<'_>,
+        to: &ReturnTo,
+        visit: &Visit,
+    ) -> Reply {
+        let address = to.on(&self.routes.origin(&asked.host));
+        let login = endpoints::login_path(to);
+        let onward = match trouble {
+            Trouble::ConfirmLogout => Onward::Post("/.wxgate/logout"),
+            Trouble::SessionEnded => Onward::Link(&login),
+            Trouble::OutsideWeChat | Trouble::AppDown | Trouble::AppSlow => {
+                Onward::Link(to.as_str())
+            }
+            _ => Onward::Link("/"),
+        };
+        let page = Page {
+            trouble,
+            onward,
+            address: (trouble == Trouble::OutsideWeChat).then_some(address.as_str()),
+            errcode: None,
+            request_id: visit.request_id.as_str(),
+        };
+        let reply = page.reply();
+        match asked.kind() {
+            Kind::Navigation | Kind::Form => reply,
+            Kind::Other => plain(trouble, reply.status(), visit),
+        }
+    }
+}
+
+/// A trouble for programs.
+fn plain(trouble: Trouble, status: StatusCode, visit: &Visit) -> Reply {
+    let body = json!({"code": status.as_u16(), "message": trouble.reason(), "request_id": visit.request_id.as_str()});
+    Reply::json(status, &body)
+}
+
+/// The answer to a request that cannot be read in one way only.
+pub(super) fn refuse_unread(unreadable: Unreadable, visit: &Visit) -> Reply {
+    let (trouble, status) = match unreadable {
+        Unreadable::Method => (Trouble::MethodNotAllowed, StatusCode::METHOD_NOT_ALLOWED),
+        Unreadable::Host | Unreadable::Target | Unreadable::Framing => {
+            (Trouble::BadRequest, StatusCode::BAD_REQUEST)
+        }
+    };
+    plain(trouble, status, visit)
+}

@@ -1,0 +1,113 @@
+//! The one decision about a request: may it go to its app, and as whom?
+//!
+//! Holds always: a [`Permit`] is made here and nowhere else, and
+//! [`Permit::Vouched`] only with a session that verified.
+
+use std::sync::Arc;
+
+use super::Gateway;
+use crate::endpoints::Endpoint;
+use crate::reply::Trouble;
+use crate::request::{Asked, Kind};
+use crate::route::{Auth, Decided, LoginAccount, OutsideWeChat, Route};
+use crate::session::{Carried, NoSession, Now, Session};
+use crate::wechat::account::VerifyFile;
+
+/// The evidence that a request may go to its app.
+#[derive(Debug)]
+pub(super) enum Permit {
+    /// The route asks for no session.
+    Public(Arc<Route>),
+    /// The route welcomes a session, and there is none.
+    Anonymous(Arc<Route>),
+    /// WeChat vouched for the visitor.
+    Vouched(Arc<Route>, Arc<LoginAccount>, Box<Carried>),
+}
+
+impl Permit {
+    /// The route it was given for.
+    pub(super) fn route(&self) -> &Arc<Route> {
+        match self {
+            Self::Public(route) | Self::Anonymous(route) | Self::Vouched(route, _, _) => route,
+        }
+    }
+
+    /// The session it was given for, if it was.
+    pub(super) fn session(&self) -> Option<&Session> {
+        match self {
+            Self::Vouched(_, _, carried) => Some(&carried.session),
+            Self::Public(_) | Self::Anonymous(_) => None,
+        }
+    }
+}
+
+/// What is to be done with a request.
+pub(super) enum Decision<'a> {
+    Own(Endpoint),
+    VerifyFile(&'a VerifyFile),
+    Forward(Permit),
+    Login(&'a Arc<Route>, &'a Arc<LoginAccount>, NoSession),
+    Refuse(Trouble, &'static str),
+    MethodNotAllowed(&'a Arc<Route>),
+    LoginRequired(NoSession),
+}
+impl Gateway {
+    /// The one decision about a request.
+    pub(super) fn decide(&self, asked: &Asked<'_>, now: Now) -> Decision<'_> {
+        if let Some(endpoint) = Endpoint::at(asked.path) {
+            return Decision::Own(endpoint);
+        }
+        if let Some(file) = self.routes.verify_file(asked.path) {
+            return Decision::VerifyFile(file);
+        }
+        let route = match self.routes.decide(&asked.host, asked.path) {
+            Decided::Route(route) => route,
+            Decided::Ambiguous => return Decision::Refuse(Trouble::BadRequest, "ambiguous_path"),
+            Decided::None => return Decision::Refuse(Trouble::NotFound, "no_route"),
+        };
+        if !route.takes(asked.method()) {
+            return Decision::MethodNotAllowed(route);
+        }
+        let Some(account) = &route.account else {
+            return match route.auth {
+                Auth::None => Decision::Forward(Permit::Public(Arc::clone(route))),
+                // `config` makes no such route; should one exist, nobody passes.
+                Auth::Required | Auth::Optional => {
+                    Decision::Refuse(Trouble::Internal, "route_without_account")
+                }
+            };
+        };
+        let session = match route.auth {
+            Auth::None => Err(NoSession::Absent),
+            Auth::Required | Auth::Optional => {
+                self.sessions
+                    .read(asked.cookie_lines(), &asked.host, account, now)
+            }
+        };
+        match (route.auth, session, asked.kind()) {
+            (Auth::None, _, _) => Decision::Forward(Permit::Public(Arc::clone(route))),
+            (Auth::Optional, Err(_), _) => Decision::Forward(Permit::Anonymous(Arc::clone(route))),
+            (auth, Ok(carried), _)
+                if auth == Auth::Optional || carried.session.scope() >= route.scope =>
+            {
+                Decision::Forward(Permit::Vouched(
+                    Arc::clone(route),
+                    Arc::clone(account),
+                    Box::new(carried),
+                ))
+            }
+            (_, session, Kind::Navigation) => {
+                let why = session.err().unwrap_or(NoSession::Absent);
+                if asked.inside_wechat() || route.outside_wechat == OutsideWeChat::Redirect {
+                    Decision::Login(route, account, why)
+                } else {
+                    Decision::Refuse(Trouble::OutsideWeChat, why.reason())
+                }
+            }
+            (_, _, Kind::Form) => Decision::Refuse(Trouble::SessionEnded, "form_without_session"),
+            (_, session, Kind::Other) => {
+                Decision::LoginRequired(session.err().unwrap_or(NoSession::Absent))
+            }
+        }
+    }
+}
