@@ -14,6 +14,7 @@ use moka::future::Cache;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use crate::endpoints;
 use crate::login::{self, Login};
 use crate::origin::ReturnTo;
 use crate::reply::{Reply, Trouble};
@@ -98,7 +99,12 @@ impl Callbacks {
         let answer = match Answer::parse(asked.query.unwrap_or_default()) {
             Ok(answer) => answer,
             Err(NoAnswer::NoState) => return self.without_login(asked, None, now),
-            Err(NoAnswer::Ambiguous) => return show(Trouble::BadRequest, ReturnTo::root()),
+            Err(NoAnswer::Ambiguous) => {
+                return show(
+                    Trouble::BadRequest,
+                    endpoints::home(&asked.host, &self.routes),
+                );
+            }
         };
         let mut logins = login::carried(&self.sessions, asked.cookie_lines(), &asked.host, now);
         let Some(at) = logins
@@ -154,6 +160,7 @@ impl Callbacks {
     /// link is somebody else's. Nothing is spent. Whoever has a session goes
     /// home; the rest begin anew once, from an address without the code.
     fn without_login(&self, asked: &Asked<'_>, state: Option<&State>, now: Now) -> Outcome {
+        let home = endpoints::home(&asked.host, &self.routes);
         let logged_in = self
             .routes
             .accounts(&asked.host)
@@ -164,14 +171,14 @@ impl Callbacks {
                     .is_ok()
             });
         if logged_in {
-            return Outcome::Go(Reply::redirect("/"), "already_logged_in");
+            return Outcome::Go(Reply::redirect(home.as_str()), "already_logged_in");
         }
         match state {
-            Some(state) if state.attempt() == 0 => Outcome::Go(
-                Reply::redirect("/.wxgate/login?to=%2F&again=1"),
-                "login_cookie_missing",
-            ),
-            _ => show(Trouble::CookieMissing, ReturnTo::root()),
+            Some(state) if state.attempt() == 0 => {
+                let login = format!("{}&again=1", endpoints::login_path(&home));
+                Outcome::Go(Reply::redirect(&login), "login_cookie_missing")
+            }
+            _ => show(Trouble::CookieMissing, home),
         }
     }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use crate::login;
-use crate::origin::ReturnTo;
+use crate::origin::{Host, ReturnTo};
 use crate::reply::{Reply, Trouble};
 use crate::request::{Asked, Kind};
 use crate::route::{LoginAccount, Routes};
@@ -79,6 +79,11 @@ pub fn login_path(to: &ReturnTo) -> String {
     format!("{PREFIX}/login?to={to}")
 }
 
+/// Where a visitor of `host` begins who wants nothing in particular.
+pub fn home(host: &Host, routes: &Routes) -> ReturnTo {
+    ReturnTo::of_request(&routes.origin(host), routes.home(host)).unwrap_or_else(ReturnTo::root)
+}
+
 /// What `login?to=` asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub struct LoginQuery {
@@ -98,7 +103,7 @@ impl LoginQuery {
             .filter(|(name, _)| name == "to")
             .map(|(_, value)| value);
         let to = match (targets.next(), targets.next()) {
-            (None, _) => ReturnTo::root(),
+            (None, _) => home(&asked.host, routes),
             (Some(to), None) => ReturnTo::of_parameter(&origin, &to)?,
             (Some(_), Some(_)) => return None,
         };

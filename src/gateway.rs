@@ -40,6 +40,8 @@ use crate::upstream::{self, Client, Resolver, TrustedProxies};
 const KEEPALIVE_SECONDS: u64 = 60;
 /// How long a client may pause while sending, and while receiving.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a WebSocket may be silent: as long as the app may.
+const SOCKET_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long the rest of a refused request is read, so that its answer arrives.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -129,7 +131,12 @@ impl ProxyHttp for Gateway {
         if downstream.get_keepalive().is_some() {
             downstream.set_keepalive(Some(KEEPALIVE_SECONDS));
         }
-        downstream.set_read_timeout(Some(CLIENT_TIMEOUT));
+        let patience = if downstream.is_upgrade_req() {
+            SOCKET_TIMEOUT
+        } else {
+            CLIENT_TIMEOUT
+        };
+        downstream.set_read_timeout(Some(patience));
         downstream.set_write_timeout(Some(CLIENT_TIMEOUT));
         Ok(())
     }
@@ -153,7 +160,9 @@ impl ProxyHttp for Gateway {
         {
             visit.request_id = id;
         }
-        let reply = match Asked::read(header, &raw_header(downstream)) {
+        let asked = Asked::read(header, &raw_header(downstream));
+        let close = asked.is_err();
+        let reply = match asked {
             Ok(asked) => {
                 let decision = self.decide(&asked, visit.now);
                 self.carry_out(decision, &asked, visit).await
@@ -166,13 +175,14 @@ impl ProxyHttp for Gateway {
         let Some(reply) = reply else {
             return Ok(false);
         };
+        if close {
+            // What follows cannot be told from the request's own body.
+            downstream.set_keepalive(None);
+        }
         if !matches!(downstream.req_header().method, Method::GET | Method::HEAD) {
             // Closing at once could take the answer along.
             downstream.set_close_on_response_before_downstream_finish(false);
             downstream.set_total_drain_timeout(Some(DRAIN));
-        }
-        if visit.log.reason.starts_with("bad_") {
-            downstream.set_keepalive(None);
         }
         reply.send(downstream).await?;
         Ok(true)

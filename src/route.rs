@@ -173,6 +173,19 @@ impl Routes {
         self.verify_files.get(path)
     }
 
+    /// Where a visitor of `host` begins who wants nothing in particular: the
+    /// root, or the shortest path with a login where the root is not served.
+    pub fn home(&self, host: &Host) -> &str {
+        let Some(site) = self.site(host).filter(|site| !site.routes.contains_key("")) else {
+            return "/";
+        };
+        let routes = site.routes.values().filter(|route| route.account.is_some());
+        routes
+            .map(|route| route.path.as_str())
+            .min_by_key(|path| (path.len(), *path))
+            .unwrap_or("/")
+    }
+
     /// Every account that a route of `host` uses, the root's first.
     pub fn accounts(&self, host: &Host) -> Vec<&Arc<LoginAccount>> {
         let Some(site) = self.site(host) else {
@@ -319,6 +332,13 @@ mod tests {
         assert_eq!(decide("evilexample.com", "/"), "none");
         assert_eq!(decide("path.example.com", "/"), "none");
         assert_eq!(decide("path.example.com", "/apple"), "none");
+    }
+
+    #[test]
+    fn a_host_without_a_root_has_a_home_all_the_same() {
+        let home = |host: &str| table().home(&Host::new(host).unwrap()).to_owned();
+        assert_eq!(home("shop.example.com"), "/");
+        assert_eq!(home("nobody.example.org"), "/");
     }
 
     #[test]

@@ -242,7 +242,7 @@ impl Gateway {
             Trouble::OutsideWeChat | Trouble::AppDown | Trouble::AppSlow => {
                 Onward::Link(to.as_str())
             }
-            _ => Onward::Link("/"),
+            _ => Onward::Link(self.routes.home(&asked.host)),
         };
         let page = Page {
             trouble,
