@@ -59,6 +59,7 @@
 //! | `signing` | HMAC-SHA256 under several keys |
 //! | `secret` | a text that must not be seen |
 //! | `simulator` | a WeChat of one's own, for people and for tests |
+//! | `html` | text for HTML |
 //!
 //! # Threats
 //!
@@ -84,7 +85,7 @@
 //! | an app that switches protocols uninvited | `upstream_response_filter` | `hostile::an_app_cannot_switch_protocols_uninvited` |
 //! | a session in an answer that a cache shares | `response_filter` renews in none such | `visit::a_session_is_renewed_under_a_new_key_and_at_half_its_idle_time` |
 //! | a secret, token or code in a log or answer | `secret::Secret`, `logging`, texts that are `&'static str` | `secrets::nothing_secret_is_said_at_any_level` |
-//! | script in a page | `reply::escape`, a policy without script | `reply::what_a_visitor_brings_is_escaped` |
+//! | script in a page | `html::escape`, a policy without script | `reply::what_a_visitor_brings_is_escaped` |
 
 pub mod access_log;
 pub mod callback;
@@ -93,6 +94,7 @@ pub mod cookies;
 pub mod demo;
 pub mod endpoints;
 pub mod gateway;
+pub mod html;
 pub mod identity;
 pub mod logging;
 pub mod login;

@@ -15,7 +15,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session as Downstream;
 use serde_json::json;
 
-pub use page::{Onward, Page, Trouble, escape};
+pub use page::{Onward, Page, Trouble};
 
 /// An answer of the gateway's own.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ use http::{StatusCode, header};
 use sha2::{Digest, Sha256};
 
 use super::Reply;
+use crate::html::escape;
 use crate::wechat::Errcode;
 
 /// What a visitor is told instead of being let in. Each has its own words.
@@ -403,23 +404,6 @@ fn qr_code(address: &str) -> String {
                 .to_owned()
         },
     )
-}
-
-/// `text` for HTML's text and double-quoted attributes.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c if c.is_control() => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

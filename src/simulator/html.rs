@@ -6,6 +6,8 @@
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 
+pub(super) use crate::html::escape;
+
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' http: https:; \
     frame-src http: https:; form-action 'self'; base-uri 'none'";
 
@@ -26,22 +28,6 @@ border-bottom:1px solid #eee;vertical-align:top}\
 iframe{width:100%;height:22rem;border:1px solid #ddd;border-radius:8px;background:#fff}\
 input,select{font:inherit;padding:.4rem;border:1px solid #ccc;border-radius:6px;max-width:11rem}\
 ol{padding-left:0;list-style:none;margin:0}ol li{padding:.15rem 0;border-bottom:1px solid #f0f0f0}";
-
-/// Text as HTML shows it, between tags and in quoted attributes.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
 
 /// A page. `title` is text, `head` and `body` are HTML.
 pub(super) fn page(title: &str, head: &str, body: &str) -> Response {
