@@ -128,10 +128,23 @@ struct StoreTable {
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 enum StoreKind {
     #[default]
     Memory,
+}
+
+impl TryFrom<String> for StoreKind {
+    type Error = String;
+
+    fn try_from(found: String) -> Result<Self, String> {
+        match found.as_str() {
+            "memory" => Ok(Self::Memory),
+            _ => Err(format!(
+                "found \"{found}\"; expected \"memory\", the only store there is"
+            )),
+        }
+    }
 }
 
 /// `[log]`.

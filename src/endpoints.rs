@@ -16,7 +16,7 @@ use crate::origin::{Host, ReturnTo};
 use crate::reply::{Reply, Trouble};
 use crate::request::{Asked, Kind};
 use crate::route::{LoginAccount, Routes};
-use crate::session::{Now, Session, Sessions};
+use crate::session::{Carried, Now, Session, Sessions};
 
 /// The prefix of the gateway's own paths.
 const PREFIX: &str = "/.wxgate";
@@ -118,7 +118,7 @@ pub fn any_session(
     routes: &Routes,
     sessions: &Sessions,
     now: Now,
-) -> Option<(Arc<LoginAccount>, Session)> {
+) -> Option<(Arc<LoginAccount>, Carried)> {
     routes
         .accounts(&asked.host)
         .into_iter()
@@ -126,7 +126,7 @@ pub fn any_session(
             let carried = sessions
                 .read(asked.cookie_lines(), &asked.host, account, now)
                 .ok()?;
-            Some((Arc::clone(account), carried.session))
+            Some((Arc::clone(account), carried))
         })
 }
 

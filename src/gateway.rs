@@ -427,6 +427,7 @@ fn trouble_of(error: &Error, visit: &Visit) -> Option<Trouble> {
             ErrorSource::Downstream,
             ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed,
         ) => None,
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Some(Trouble::RequestSlow),
         (ErrorSource::Downstream, _) => Some(Trouble::BadRequest),
         (_, ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
             Some(Trouble::AppSlow)

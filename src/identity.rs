@@ -2,8 +2,7 @@
 //!
 //! Holds always: what a client sent under such a name is gone, however it is
 //! spelled, before anything is written; and only a [`Session`] is written.
-//! Names are compared as CGI, WSGI and PHP apps see them, to whom every
-//! character that is no letter or digit is the same.
+//! Names are compared as CGI, WSGI and PHP apps see them.
 
 use std::collections::HashSet;
 
@@ -11,10 +10,11 @@ use http::HeaderName;
 use percent_encoding::utf8_percent_encode;
 use pingora::http::RequestHeader;
 
+use crate::request::folded;
 use crate::session::Session;
 use crate::wechat::authorize::COMPONENT;
 
-const FAMILY: &[u8] = b"x-wechat-";
+const FAMILY: &str = "x-wechat-";
 
 /// Header names with `_` that are forwarded all the same. To many apps `_` and
 /// `-` are one, so that such a name can stand for another; by default they go.
@@ -22,18 +22,7 @@ pub type AllowedUnderscores = HashSet<HeaderName>;
 
 /// Whether an app could take `name` for one of the identity headers.
 pub fn is_identity(name: &str) -> bool {
-    let folded = |byte: u8| {
-        if byte.is_ascii_alphanumeric() {
-            byte.to_ascii_lowercase()
-        } else {
-            b'-'
-        }
-    };
-    name.len() >= FAMILY.len()
-        && name
-            .bytes()
-            .zip(FAMILY)
-            .all(|(byte, expected)| folded(byte) == *expected)
+    folded(name).starts_with(FAMILY)
 }
 
 /// Removes every header that an app could take for an identity, and every name

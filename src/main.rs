@@ -170,12 +170,14 @@ fn understood(file: &ConfigFile, plan: &Plan) -> String {
         text.push_str(&format!("admin    {address}\n"));
     }
     match (&plan.keys, plan.state_dir()) {
-        (Some(keys), _) => text.push_str(&format!("sessions {keys:?}\n")),
-        (None, Ok(dir)) => text.push_str(&format!(
-            "sessions a key kept in {}, made at the first start\n",
-            dir.display()
+        (Some(keys), _) => text.push_str(&format!(
+            "sessions {} key(s) of session.keys; the first signs\n",
+            keys.count()
         )),
-        (None, Err(message)) => text.push_str(&format!("sessions {message}\n")),
+        (None, dir) => text.push_str(&format!(
+            "sessions a key kept in {}, made at the first start\n",
+            dir.map(|dir| dir.display().to_string()).unwrap_or_default()
+        )),
     }
     for planned in &plan.accounts {
         let account = &planned.account;

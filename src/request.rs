@@ -5,11 +5,30 @@
 //! that two servers could read in two ways is refused before anything else is
 //! done with it.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, Method, Version, header};
 use pingora::http::RequestHeader;
 
 use crate::cookies;
 use crate::origin::Host;
+
+/// A header's name as CGI, WSGI and PHP apps see it, to whom every character
+/// that is no letter or digit is the same.
+pub fn folded(name: &str) -> Cow<'_, str> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if name.bytes().all(plain) {
+        return Cow::Borrowed(name);
+    }
+    let fold = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
+    };
+    Cow::Owned(name.chars().map(fold).collect())
+}
 
 /// A request that can be read in one way only.
 #[derive(Debug)]

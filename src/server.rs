@@ -199,11 +199,11 @@ async fn serve(
         .await;
 }
 
-/// The admin paths, never on the public listener.
-async fn serve_admin(listener: TcpListener, mut stopped: watch::Receiver<bool>) {
-    let draining = stopped.clone();
+/// The admin paths, never on the public listener. They answer until the very
+/// end, so that whoever sends traffic learns of the drain.
+async fn serve_admin(listener: TcpListener, stopped: watch::Receiver<bool>) {
     let ready = move || async move {
-        if *draining.borrow() {
+        if *stopped.borrow() {
             (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
         } else {
             (StatusCode::OK, "ready\n")
@@ -212,13 +212,7 @@ async fn serve_admin(listener: TcpListener, mut stopped: watch::Receiver<bool>) 
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready));
-    let served = async {
-        axum::serve(tokio::net::TcpListener::from_std(listener)?, router)
-            .with_graceful_shutdown(async move {
-                let _ = stopped.wait_for(|stopped| *stopped).await;
-            })
-            .await
-    };
+    let served = async { axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await };
     if let Err(error) = served.await {
         warn!("the admin paths ended: {error}");
     }

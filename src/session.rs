@@ -339,14 +339,13 @@ pub(crate) mod tests {
             app_id: app_id.to_owned().try_into().unwrap(),
             app_secret: Secret::new("s".to_owned()),
             callback_origin: PublicOrigin::try_from(format!("https://{HOST}")).unwrap(),
-            sandbox: false,
             open_base: BaseUrl::wechat(OPEN_BASE_URL),
             api_base: BaseUrl::wechat(API_BASE_URL),
             api_fallback: None,
         };
         LoginAccount {
             name: "shop".to_owned().try_into().unwrap(),
-            wechat: crate::wechat::Account::new(parts).unwrap(),
+            wechat: crate::wechat::Account::new(parts),
             session_cookie: "__Host-wxgate_shop".to_owned(),
         }
     }

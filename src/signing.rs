@@ -71,7 +71,7 @@ pub struct Keyring {
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Keyring({} keys)", 1 + self.older.len())
+        write!(f, "Keyring({} keys)", self.count())
     }
 }
 
@@ -198,6 +198,11 @@ impl Keyring {
             signer,
             older: keys.collect(),
         })
+    }
+
+    /// How many keys there are: one at least.
+    pub fn count(&self) -> usize {
+        1 + self.older.len()
     }
 
     /// Signs `payload` for `purpose`: a token in base64url without padding.

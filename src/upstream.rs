@@ -20,6 +20,7 @@ use serde::Deserialize;
 use url::{Host as UrlHost, Url};
 
 use crate::origin::PublicScheme;
+use crate::request::folded;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two reads: bounds idle event streams and WebSockets too, so it is
@@ -278,7 +279,7 @@ pub fn strip_forwarded(request: &mut RequestHeader, client: &Client) {
     let names: Vec<HeaderName> = request
         .headers
         .keys()
-        .filter(|name| says_where_from(name.as_str()))
+        .filter(|name| says_where_from(&folded(name.as_str())))
         .filter(|name| !client.through_proxy || rebuilt(name.as_str()))
         .cloned()
         .collect();

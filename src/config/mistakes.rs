@@ -155,7 +155,7 @@ pub(super) fn read(text: &str, mistakes: &mut Mistakes) -> Option<(File, Declare
     };
     note_places(document.get_ref(), "", &mut mistakes.places);
     let mut document = document;
-    let mut incomplete: Vec<String> = Vec::new();
+    let mut removed: Vec<String> = Vec::new();
     loop {
         let error = match File::deserialize(Deserializer::from(document.clone())) {
             Ok(file) => return Some((file, declared)),
@@ -167,14 +167,36 @@ pub(super) fn read(text: &str, mistakes: &mut Mistakes) -> Option<(File, Declare
             return None;
         };
         let key = mistakes.key_at(&place);
-        let consequence = error.message().starts_with("missing field") && incomplete.contains(&key);
-        if !consequence {
-            mistakes.add(&span, &key, error.message());
+        if !is_consequence(error.message(), &key, &removed) {
+            mistakes.add(&span, &key, with_cure(error.message()));
         }
-        if let Some((parent, _)) = key.rsplit_once('.') {
-            incomplete.push(parent.to_owned());
-        }
+        removed.push(key);
     }
+}
+
+/// Whether a complaint about the table at `key` comes of what was taken out of
+/// it: the very field that it misses, or, where it names none, anything.
+fn is_consequence(message: &str, key: &str, removed: &[String]) -> bool {
+    let within = |gone: &String| {
+        gone.strip_prefix(key)
+            .is_some_and(|rest| rest.starts_with(['.', '[']))
+    };
+    match missing_field(message) {
+        Some(field) => removed.contains(&join(key, field)),
+        None => removed.iter().any(within),
+    }
+}
+
+/// serde says what is missing; where it belongs is ours to say.
+fn with_cure(message: &str) -> String {
+    match missing_field(message) {
+        Some(field) => format!("`{field}` is missing; expected a line `{field} = …` in this table"),
+        None => message.to_owned(),
+    }
+}
+
+fn missing_field(message: &str) -> Option<&str> {
+    message.strip_prefix("missing field `")?.split('`').next()
 }
 
 fn join(parent: &str, key: &str) -> String {

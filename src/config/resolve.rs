@@ -21,7 +21,7 @@ use crate::session::{self, Lifetime};
 use crate::signing::{KeyError, Keyring};
 use crate::wechat::Account;
 use crate::wechat::account::{
-    API_BASE_URL, API_FALLBACK_URL, BaseUrl, OPEN_BASE_URL, Parts, VerifyFile,
+    self, API_BASE_URL, API_FALLBACK_URL, BaseUrl, OPEN_BASE_URL, Parts, VerifyFile,
 };
 
 /// What a file asks for, resolved.
@@ -81,6 +81,11 @@ pub(super) fn resolve(
         mistakes.at(
             &session.max_lifetime.span(),
             "is shorter than idle_timeout; expected the longer of the two",
+        );
+    }
+    if session.keys.is_empty() && state_dir(&server).is_none() {
+        mistakes.whole(
+            "there is no place to keep a session key; expected session.keys, or server.state_dir",
         );
     }
     let planned = plan_accounts(accounts, server.public_scheme, &cookies, base, mistakes);
@@ -224,43 +229,36 @@ fn plan_account(
             mistakes.at(&base_url.span(), "is http, over which anybody on the way reads the app secret; expected https, or sandbox = true for a simulator");
         }
     }
-    let secret = match table.app_secret.get_ref().read(base) {
-        Ok(secret) => Some(secret),
-        Err(error) => {
-            mistakes.at(&table.app_secret.span(), error.to_string());
-            None
-        }
-    };
+    let origin = account::acceptable_origin(table.callback_origin.get_ref(), table.sandbox)
+        .map_err(|error| mistakes.at(&origin_place, error.to_string()));
+    let secret = (table.app_secret.get_ref().read(base))
+        .map_err(|error| mistakes.at(&table.app_secret.span(), error.to_string()));
     let given = |url: Option<Spanned<BaseUrl>>| url.map(Spanned::into_inner);
     // WeChat's second host is for WeChat's first alone.
     let own_fallback = table
         .api_base_url
         .is_none()
         .then(|| BaseUrl::wechat(API_FALLBACK_URL));
-    let parts = Parts {
+    let (Ok(()), Ok(app_secret)) = (origin, secret) else {
+        return None;
+    };
+    let wechat = Account::new(Parts {
         app_id: table.app_id,
-        app_secret: secret?,
+        app_secret,
         callback_origin: table.callback_origin.into_inner(),
-        sandbox: table.sandbox,
         open_base: given(table.open_base_url).unwrap_or_else(|| BaseUrl::wechat(OPEN_BASE_URL)),
         api_base: given(table.api_base_url).unwrap_or_else(|| BaseUrl::wechat(API_BASE_URL)),
         api_fallback: given(table.api_fallback_url).or(own_fallback),
-    };
-    match Account::new(parts) {
-        Ok(wechat) => Some(PlannedAccount {
-            account: Arc::new(LoginAccount {
-                session_cookie: cookies.session_name(name.as_str()),
-                name,
-                wechat,
-            }),
-            verify_files: table.verify_files,
-            sandbox: table.sandbox,
+    });
+    Some(PlannedAccount {
+        account: Arc::new(LoginAccount {
+            session_cookie: cookies.session_name(name.as_str()),
+            name,
+            wechat,
         }),
-        Err(error) => {
-            mistakes.at(&origin_place, error.to_string());
-            None
-        }
-    }
+        verify_files: table.verify_files,
+        sandbox: table.sandbox,
+    })
 }
 
 fn plan_route(
@@ -359,7 +357,9 @@ impl Plan {
         if let Some(keys) = self.keys.take() {
             return Ok(keys);
         }
-        let dir = self.state_dir()?;
+        let dir = self
+            .state_dir()
+            .ok_or("there is no place to keep a session key")?;
         let secret = crate::signing::kept_key(&dir).map_err(|error| {
             format!(
                 "no session key can be kept in {} ({error}); make one with `wxgate keygen` and set session.keys, or set server.state_dir to a directory this user can write",
@@ -371,26 +371,23 @@ impl Plan {
         })
     }
 
-    /// Where a key is kept: `server.state_dir`, systemd's state directory, or
-    /// the user's.
-    ///
-    /// # Errors
-    /// When none of them is known.
-    pub fn state_dir(&self) -> Result<PathBuf, String> {
-        let from = |name: &str| {
-            std::env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
-        self.server
-            .state_dir
-            .clone()
-            .or_else(|| from("STATE_DIRECTORY"))
-            .or_else(|| from("XDG_STATE_HOME").map(|dir| dir.join("wxgate")))
-            .or_else(|| from("HOME").map(|dir| dir.join(".local/state/wxgate")))
-            .ok_or_else(|| {
-                "there is no place to keep a session key; set session.keys or server.state_dir"
-                    .to_owned()
-            })
+    /// Where a key is kept that `session.keys` does not give.
+    pub fn state_dir(&self) -> Option<PathBuf> {
+        state_dir(&self.server)
     }
+}
+
+/// `server.state_dir`, systemd's state directory, or the user's.
+fn state_dir(server: &ServerTable) -> Option<PathBuf> {
+    let from = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    server
+        .state_dir
+        .clone()
+        .or_else(|| from("STATE_DIRECTORY"))
+        .or_else(|| from("XDG_STATE_HOME").map(|dir| dir.join("wxgate")))
+        .or_else(|| from("HOME").map(|dir| dir.join(".local/state/wxgate")))
 }

@@ -48,9 +48,9 @@ impl Gateway {
                 visit.log.decided(Way::VerifyFile, "verify_file");
                 Some(Reply::text(file.content()))
             }
-            Decision::Login(route, account, why) => {
+            Decision::Login(route, account, reason) => {
                 let to = self.way_back(asked);
-                Some(self.login(route, account, to, 0, asked, visit, why.reason()))
+                Some(self.login(route, account, to, 0, asked, visit, reason))
             }
             Decision::Refuse(trouble, reason) => {
                 visit.log.decided(Way::Refused, reason);
@@ -62,8 +62,8 @@ impl Gateway {
                 let reply = self.page(Trouble::MethodNotAllowed, asked, &ReturnTo::root(), visit);
                 Some(reply.with_header(header::ALLOW, &allow.join(", ")))
             }
-            Decision::LoginRequired(why) => {
-                visit.log.decided(Way::Refused, why.reason());
+            Decision::LoginRequired(reason) => {
+                visit.log.decided(Way::Refused, reason);
                 Some(self.login_required(asked))
             }
         }
@@ -143,19 +143,33 @@ impl Gateway {
         match endpoint {
             Endpoint::Login => self.login_endpoint(asked, visit),
             Endpoint::Logout => self.logout(asked, visit),
-            Endpoint::Me | Endpoint::OpenId => {
-                match endpoints::any_session(asked, &self.routes, &self.sessions, visit.now) {
-                    None => self.login_required(asked),
-                    Some((_, session)) if endpoint == Endpoint::OpenId => {
-                        endpoints::openid(&session)
-                    }
-                    Some((account, session)) => endpoints::me(&account, &session, &self.sessions),
-                }
-            }
+            Endpoint::Me | Endpoint::OpenId => self.who_am_i(endpoint, asked, visit),
             Endpoint::Callback | Endpoint::Unknown => {
                 self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit)
             }
         }
+    }
+
+    /// `me` and `openid`. A page that asks nothing else keeps its session by it.
+    fn who_am_i(&self, endpoint: Endpoint, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
+        if self.routes.accounts(&asked.host).is_empty() {
+            visit.log.decided(Way::Refused, "no_account");
+            return self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit);
+        }
+        let found = endpoints::any_session(asked, &self.routes, &self.sessions, visit.now);
+        let Some((account, carried)) = found else {
+            visit.log.decided(Way::Endpoint, "no_session");
+            return self.login_required(asked);
+        };
+        let session = &carried.session;
+        let reply = match endpoint {
+            Endpoint::OpenId => endpoints::openid(session),
+            _ => endpoints::me(&account, session, &self.sessions),
+        };
+        if !carried.renew {
+            return reply;
+        }
+        reply.with_cookie(&self.sessions.write(session, &account, visit.now))
     }
 
     /// `login?to=`: the way that the target's own route prescribes.
@@ -217,7 +231,7 @@ impl Gateway {
         let page = asked
             .page_of(origin.as_str())
             .and_then(|page| ReturnTo::of_parameter(&origin, page))
-            .unwrap_or_else(ReturnTo::root);
+            .unwrap_or_else(|| endpoints::home(&asked.host, &self.routes));
         Reply::login_required(&format!(
             "{}{}",
             origin.as_str(),

@@ -46,10 +46,10 @@ pub(super) enum Decision<'a> {
     Own(Endpoint),
     VerifyFile(&'a VerifyFile),
     Forward(Permit),
-    Login(&'a Arc<Route>, &'a Arc<LoginAccount>, NoSession),
+    Login(&'a Arc<Route>, &'a Arc<LoginAccount>, &'static str),
     Refuse(Trouble, &'static str),
     MethodNotAllowed(&'a Arc<Route>),
-    LoginRequired(NoSession),
+    LoginRequired(&'static str),
 }
 impl Gateway {
     /// The one decision about a request.
@@ -84,30 +84,28 @@ impl Gateway {
                     .read(asked.cookie_lines(), &asked.host, account, now)
             }
         };
+        // Why the visitor is not let in, if they are not.
+        let reason = match &session {
+            Ok(_) => "scope_too_low",
+            Err(why) => why.reason(),
+        };
         match (route.auth, session, asked.kind()) {
             (Auth::None, _, _) => Decision::Forward(Permit::Public(Arc::clone(route))),
             (Auth::Optional, Err(_), _) => Decision::Forward(Permit::Anonymous(Arc::clone(route))),
             (auth, Ok(carried), _)
                 if auth == Auth::Optional || carried.session.scope() >= route.scope =>
             {
-                Decision::Forward(Permit::Vouched(
-                    Arc::clone(route),
-                    Arc::clone(account),
-                    Box::new(carried),
-                ))
+                let (route, account) = (Arc::clone(route), Arc::clone(account));
+                Decision::Forward(Permit::Vouched(route, account, Box::new(carried)))
             }
-            (_, session, Kind::Navigation) => {
-                let why = session.err().unwrap_or(NoSession::Absent);
-                if asked.inside_wechat() || route.outside_wechat == OutsideWeChat::Redirect {
-                    Decision::Login(route, account, why)
-                } else {
-                    Decision::Refuse(Trouble::OutsideWeChat, why.reason())
-                }
+            (_, _, Kind::Navigation)
+                if asked.inside_wechat() || route.outside_wechat == OutsideWeChat::Redirect =>
+            {
+                Decision::Login(route, account, reason)
             }
-            (_, _, Kind::Form) => Decision::Refuse(Trouble::SessionEnded, "form_without_session"),
-            (_, session, Kind::Other) => {
-                Decision::LoginRequired(session.err().unwrap_or(NoSession::Absent))
-            }
+            (_, _, Kind::Navigation) => Decision::Refuse(Trouble::OutsideWeChat, reason),
+            (_, _, Kind::Form) => Decision::Refuse(Trouble::SessionEnded, reason),
+            (_, _, Kind::Other) => Decision::LoginRequired(reason),
         }
     }
 }

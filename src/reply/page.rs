@@ -59,6 +59,8 @@ pub enum Trouble {
     BadRequest,
     /// The route or endpoint does not take this method.
     MethodNotAllowed,
+    /// The request took too long to arrive.
+    RequestSlow,
     /// A mistake of the gateway's own.
     Internal,
 }
@@ -245,6 +247,14 @@ impl Trouble {
                     "This address does not take such a request.",
                 ),
             ),
+            Self::RequestSlow => (
+                S::REQUEST_TIMEOUT,
+                ("请求超时", "请求没有及时送达。请检查网络后再试。"),
+                (
+                    "The request was too slow",
+                    "Your request did not arrive in time. Please check your connection and try again.",
+                ),
+            ),
             Self::Internal => (
                 S::INTERNAL_SERVER_ERROR,
                 ("出错了", "网关发生错误。请稍候再试。"),
@@ -280,6 +290,7 @@ impl Trouble {
             Self::NotFound => "not_found",
             Self::BadRequest => "bad_request",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::RequestSlow => "request_slow",
             Self::Internal => "internal",
         }
     }

@@ -145,8 +145,6 @@ pub struct Parts {
     pub app_secret: Secret,
     /// The 网页授权域名 with its scheme.
     pub callback_origin: PublicOrigin,
-    /// A test account (测试号), or one of the simulator.
-    pub sandbox: bool,
     /// Where browsers are sent.
     pub open_base: BaseUrl,
     /// Where calls go.
@@ -166,31 +164,28 @@ pub struct CallbackOriginError {
     what: &'static str,
 }
 
+/// Whether WeChat would take `origin` for callbacks of an account.
+///
+/// # Errors
+/// When it would not, and why.
+pub fn acceptable_origin(origin: &PublicOrigin, sandbox: bool) -> Result<(), CallbackOriginError> {
+    let what = match origin {
+        _ if sandbox => return Ok(()),
+        origin if origin.scheme() != PublicScheme::Https => "http",
+        origin if origin.port().is_some() => "a port",
+        origin if origin.is_address() => "an IP address",
+        _ => return Ok(()),
+    };
+    Err(CallbackOriginError {
+        found: origin.as_str().to_owned(),
+        what,
+    })
+}
+
 impl Account {
-    /// The account of `parts`.
-    ///
-    /// # Errors
-    /// When WeChat would not take the callback's origin.
-    pub fn new(parts: Parts) -> Result<Self, CallbackOriginError> {
-        let origin = &parts.callback_origin;
-        let refuse = |what| {
-            Err(CallbackOriginError {
-                found: origin.as_str().to_owned(),
-                what,
-            })
-        };
-        if !parts.sandbox {
-            if origin.scheme() != PublicScheme::Https {
-                return refuse("http");
-            }
-            if origin.port().is_some() {
-                return refuse("a port");
-            }
-            if origin.is_address() {
-                return refuse("an IP address");
-            }
-        }
-        Ok(Self {
+    /// The account of `parts`, whose origin is an [`acceptable_origin`].
+    pub fn new(parts: Parts) -> Self {
+        Self {
             app_id: parts.app_id,
             app_secret: parts.app_secret,
             callback_origin: parts.callback_origin,
@@ -198,7 +193,7 @@ impl Account {
             api_bases: std::iter::once(parts.api_base)
                 .chain(parts.api_fallback)
                 .collect(),
-        })
+        }
     }
 
     /// The AppID.
@@ -222,28 +217,30 @@ impl fmt::Debug for Account {
 pub(super) mod tests {
     use super::*;
 
-    pub(in crate::wechat) fn parts(origin: &str, sandbox: bool) -> Parts {
-        Parts {
+    pub(in crate::wechat) fn account(origin: &str) -> Account {
+        Account::new(Parts {
             app_id: AppId::try_from("wx1234567890abcdef".to_owned()).unwrap(),
             app_secret: Secret::new("0123456789abcdef".to_owned()),
             callback_origin: PublicOrigin::try_from(origin.to_owned()).unwrap(),
-            sandbox,
             open_base: BaseUrl::wechat(OPEN_BASE_URL),
             api_base: BaseUrl::wechat(API_BASE_URL),
             api_fallback: None,
-        }
+        })
     }
 
     #[test]
     fn what_wechat_would_answer_with_10003_is_refused_beforehand() {
-        assert!(Account::new(parts("https://shop.example.com", false)).is_ok());
+        let acceptable = |text: &str, sandbox| {
+            acceptable_origin(&PublicOrigin::try_from(text.to_owned()).unwrap(), sandbox).is_ok()
+        };
+        assert!(acceptable("https://shop.example.com", false));
         for wrong in [
             "http://shop.example.com",
             "https://shop.example.com:8443",
             "https://127.0.0.1",
         ] {
-            assert!(Account::new(parts(wrong, false)).is_err(), "{wrong}");
-            assert!(Account::new(parts(wrong, true)).is_ok(), "{wrong}");
+            assert!(!acceptable(wrong, false), "{wrong}");
+            assert!(acceptable(wrong, true), "{wrong}");
         }
     }
 

@@ -141,12 +141,12 @@ impl Account {
 
 #[cfg(test)]
 mod tests {
-    use super::super::account::tests::parts;
+    use super::super::account::tests::account;
     use super::*;
 
     #[test]
     fn the_authorize_url_is_wechats_to_the_byte() {
-        let account = Account::new(parts("https://shop.example.com", false)).unwrap();
+        let account = account("https://shop.example.com");
         let state = State::parse("00112233445566778899aabbccddeeff0").unwrap();
         assert_eq!(
             account.authorize_url("/.wxgate/callback", Scope::Base, &state),
