@@ -32,7 +32,7 @@ use crate::gateway::Gateway;
 use crate::session::Sessions;
 use crate::upstream::Resolver;
 use crate::wechat::Api;
-use crate::wechat::api::Timeouts;
+use crate::wechat::api::{Timeouts, reason};
 
 /// Connections to apps that are kept for reuse. Fewer than the requests at one
 /// time, and each of the rest opens a connection of its own.
@@ -58,7 +58,9 @@ pub enum StartError {
     #[error("{0}")]
     Key(String),
     /// No client for WeChat's api.
-    #[error("the client for WeChat's api cannot be made: {0}")]
+    #[error(
+        "the client for WeChat's api cannot be made ({0}); are the system's certificates (ca-certificates) installed?"
+    )]
     Api(String),
 }
 
@@ -120,7 +122,7 @@ pub fn start_on(mut plan: Plan, listeners: Vec<TcpListener>) -> Result<Running, 
         })
         .collect();
     let keys = plan.take_keys().map_err(StartError::Key)?;
-    let api = Api::new(Timeouts::default()).map_err(|error| StartError::Api(error.to_string()))?;
+    let api = Api::new(Timeouts::default()).map_err(|error| StartError::Api(reason(&error)))?;
     let admin = plan
         .server
         .admin_listen

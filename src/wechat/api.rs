@@ -239,18 +239,19 @@ impl Api {
 
 fn transport(error: reqwest::Error) -> ApiError {
     let not_sent = error.is_connect();
-    let error = error.without_url();
-    let mut reason = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        reason = format!("{reason}: {cause}");
-        source = cause.source();
-    }
+    let reason = reason(&error.without_url());
     if not_sent {
         ApiError::NotSent(reason)
     } else {
         ApiError::NoAnswer(reason)
     }
+}
+
+/// An error with its causes. The client's errors can hold a URL: take it out
+/// first.
+pub fn reason(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Reads an answer's bytes. Raw control characters, which occur in nicknames
