@@ -46,9 +46,9 @@ struct File {
 #[serde(default, deny_unknown_fields)]
 pub struct ServerTable {
     /// Where visitors are served.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<ListenAddress>,
     /// Where operators are served; nowhere by default.
-    pub admin_listen: Option<SocketAddr>,
+    pub admin_listen: Option<ListenAddress>,
     /// What visitors' browsers see.
     pub public_scheme: PublicScheme,
     /// Whose `X-Forwarded-*` are believed.
@@ -66,7 +66,7 @@ pub struct ServerTable {
 impl Default for ServerTable {
     fn default() -> Self {
         Self {
-            listen: vec![SocketAddr::from(([0, 0, 0, 0], 8080))],
+            listen: vec![ListenAddress(SocketAddr::from(([0, 0, 0, 0], 8080)))],
             admin_listen: None,
             public_scheme: PublicScheme::Https,
             trusted_proxies: TrustedProxies::default(),
@@ -75,6 +75,28 @@ impl Default for ServerTable {
             drain_timeout: Seconds(std::time::Duration::from_secs(10)),
             state_dir: None,
         }
+    }
+}
+
+/// An address and port to listen on.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ListenAddress(SocketAddr);
+
+impl ListenAddress {
+    /// The address.
+    pub fn get(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl TryFrom<String> for ListenAddress {
+    type Error = String;
+
+    fn try_from(found: String) -> Result<Self, String> {
+        found.parse().map(Self).map_err(|_| {
+            format!("found \"{found}\"; expected an IP address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"")
+        })
     }
 }
 

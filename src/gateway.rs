@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session as Downstream};
 use pingora::upstreams::peer::HttpPeer;
@@ -46,15 +46,17 @@ const SOCKET_TIMEOUT: Duration = Duration::from_secs(300);
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// The gateway: everything a request may need on its way.
-#[derive(Debug)]
+///
+/// A clone shares all of it.
+#[derive(Clone, Debug)]
 pub struct Gateway {
     pub(crate) routes: Arc<Routes>,
     pub(crate) sessions: Arc<Sessions>,
-    pub(crate) callbacks: Callbacks,
+    pub(crate) callbacks: Arc<Callbacks>,
     pub(crate) resolver: Resolver,
-    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) trusted_proxies: Arc<TrustedProxies>,
     pub(crate) scheme: PublicScheme,
-    pub(crate) allowed_underscores: AllowedUnderscores,
+    pub(crate) allowed_underscores: Arc<AllowedUnderscores>,
     /// Requests on their way, for those who wait for the last one.
     pub(crate) in_flight: Arc<AtomicUsize>,
 }
@@ -316,10 +318,11 @@ impl ProxyHttp for Gateway {
     }
 
     /// Renews the session's cookie, but never in an answer that caches between
-    /// may give to others.
+    /// may give to others. To an HTTP/1.0 client, who knows no chunks, an answer
+    /// of unknown length ends with the connection (RFC 9112, section 6.1).
     async fn response_filter(
         &self,
-        _downstream: &mut Downstream,
+        downstream: &mut Downstream,
         response: &mut ResponseHeader,
         visit: &mut Visit,
     ) -> Result<()> {
@@ -330,6 +333,10 @@ impl ProxyHttp for Gateway {
         {
             let cookie = self.sessions.write(&carried.session, account, visit.now);
             response.append_header(header::SET_COOKIE, cookie)?;
+        }
+        let old = downstream.req_header().version < Version::HTTP_11;
+        if old && response.remove_header(&header::TRANSFER_ENCODING).is_some() {
+            downstream.set_keepalive(None);
         }
         Ok(())
     }

@@ -81,7 +81,7 @@
 //! | an unusual method past the lock | the decision does not look at it | `hostile::every_method_needs_the_session` |
 //! | request smuggling, two hosts, absolute targets | `request::Asked::read` | `hostile::a_request_that_can_be_read_in_two_ways_is_refused`, `hostile::bytes_behind_a_request_are_no_second_one` |
 //! | forged `X-Forwarded-*` | `upstream::TrustedProxies`, from right to left | `hostile::what_a_client_says_of_its_way_is_rebuilt`, `upstream::proxies_are_walked_from_right_to_left_as_far_as_they_are_trusted` |
-//! | an app that answers in the gateway's name | `upstream_response_filter` | `proxying::an_app_cannot_speak_in_the_gateways_name` |
+//! | an app that answers in the gateway's name | `upstream_response_filter` | `proxying::an_app_sets_its_own_cookies_and_none_of_ours` |
 //! | an app that switches protocols uninvited | `upstream_response_filter` | `hostile::an_app_cannot_switch_protocols_uninvited` |
 //! | a session in an answer that a cache shares | `response_filter` renews in none such | `visit::a_session_is_renewed_under_a_new_key_and_at_half_its_idle_time` |
 //! | a secret, token or code in a log or answer | `secret::Secret`, `logging`, texts that are `&'static str` | `secrets::nothing_secret_is_said_at_any_level` |

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use wxgate::config::{LogTable, Plan};
 use wxgate::route::Auth;
 use wxgate::simulator::{Settings, SimAccount, Simulator};
@@ -108,45 +108,51 @@ fn run(file: &ConfigFile) -> ExitCode {
         Err(code) => return code,
     };
     logging::start(plan.log);
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = plan.server.threads {
-        builder.worker_threads(threads.get());
-    }
-    let runtime = match builder.enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(error),
+        Err(code) => return code,
     };
-    runtime.block_on(async {
-        match server::start(plan) {
-            Ok(running) => {
-                until_stopped().await;
-                running.stop().await;
-                ExitCode::SUCCESS
-            }
-            Err(error) => fail(error),
+    serve(&runtime, async |signals| match server::start(plan) {
+        Ok(running) => {
+            signals.until_stopped().await;
+            running.stop().await;
+            ExitCode::SUCCESS
         }
+        Err(error) => fail(error),
     })
 }
 
-/// Waits for SIGTERM or SIGINT. SIGHUP, which would end the process, does
-/// nothing but say so.
-async fn until_stopped() {
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::hangup()),
-    ) else {
-        tracing::error!("signals cannot be received; only SIGKILL will end this process");
-        return std::future::pending().await;
-    };
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => tracing::warn!("SIGHUP does not reload: restart to read gateway.toml again; sessions and logins survive that"),
-        }
+/// The signals that are listened to. They are taken before anything is said to
+/// be ready, so that a stop that follows at once is an orderly one.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn take() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
-    tracing::info!("stopping: requests on their way may finish");
+
+    /// Waits for SIGTERM or SIGINT. SIGHUP, which would end the process, does
+    /// nothing but say so.
+    async fn until_stopped(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+                _ = self.hangup.recv() => tracing::warn!(
+                    "SIGHUP does not reload: restart to read gateway.toml again; sessions and logins survive that"
+                ),
+            }
+        }
+        tracing::info!("stopping: requests on their way may finish");
+    }
 }
 
 fn check(file: &ConfigFile) -> ExitCode {
@@ -160,13 +166,13 @@ fn check(file: &ConfigFile) -> ExitCode {
 
 fn understood(file: &ConfigFile, plan: &Plan) -> String {
     let mut text = format!("{}: no mistakes\n", file.config.display());
-    for address in &plan.server.listen {
+    for address in plan.server.listen.iter().map(|address| address.get()) {
         text.push_str(&format!(
             "listen   {address}, seen by visitors as {}\n",
             plan.server.public_scheme.as_str()
         ));
     }
-    if let Some(address) = plan.server.admin_listen {
+    if let Some(address) = plan.server.admin_listen.map(|address| address.get()) {
         text.push_str(&format!("admin    {address}\n"));
     }
     match (&plan.keys, plan.state_dir()) {
@@ -230,8 +236,24 @@ fn keygen() -> ExitCode {
     }
 }
 
+/// Runs `service` until it ends, with the signals it waits for.
+fn serve(runtime: &Runtime, service: impl AsyncFnOnce(&mut Signals) -> ExitCode) -> ExitCode {
+    runtime.block_on(async {
+        match Signals::take() {
+            Ok(mut signals) => service(&mut signals).await,
+            Err(error) => fail(error),
+        }
+    })
+}
+
+/// The runtime of all but the gateway's own threads: signals, admin paths,
+/// simulator, shop.
 fn runtime() -> Result<Runtime, ExitCode> {
-    Runtime::new().map_err(fail)
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(fail)
 }
 
 fn simulate_wechat(arguments: Simulate) -> ExitCode {
@@ -254,7 +276,7 @@ fn simulate_wechat(arguments: Simulate) -> ExitCode {
         Ok(runtime) => runtime,
         Err(code) => return code,
     };
-    runtime.block_on(async {
+    serve(&runtime, async |signals| {
         let started = match TcpListener::bind(arguments.listen).await {
             Ok(listener) => Simulator::start(listener, Settings::new(vec![account])).await,
             Err(error) => Err(error),
@@ -262,12 +284,17 @@ fn simulate_wechat(arguments: Simulate) -> ExitCode {
         match started {
             Ok(simulator) => {
                 let url = simulator.base_url();
-                say(&format!("open_base_url and api_base_url: {url}\n{welcome}what it does: {url}/simulator/\n"));
-                until_stopped().await;
+                say(&format!(
+                    "open_base_url and api_base_url: {url}\n{welcome}what it does: {url}/simulator/\n"
+                ));
+                signals.until_stopped().await;
                 simulator.stop().await;
                 ExitCode::SUCCESS
             }
-            Err(error) => fail(format_args!("cannot listen on {} ({error}); choose another with --listen", arguments.listen)),
+            Err(error) => fail(format_args!(
+                "cannot listen on {} ({error}); choose another with --listen",
+                arguments.listen
+            )),
         }
     })
 }
@@ -278,7 +305,7 @@ fn run_demo(arguments: &DemoArguments) -> ExitCode {
         Ok(runtime) => runtime,
         Err(code) => return code,
     };
-    runtime.block_on(async {
+    serve(&runtime, async |signals| {
         match demo::start(
             arguments.listen.unwrap_or(demo::LISTEN),
             arguments.listen.is_none(),
@@ -287,7 +314,7 @@ fn run_demo(arguments: &DemoArguments) -> ExitCode {
         {
             Ok(demo) => {
                 say(&demo.welcome());
-                until_stopped().await;
+                signals.until_stopped().await;
                 demo.stop().await;
                 ExitCode::SUCCESS
             }

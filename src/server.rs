@@ -6,8 +6,16 @@
 //!
 //! Pingora's own `Server` binds late, sleeps its whole grace period even when
 //! idle and ends the process; its services, which are used here, do not.
+//!
+//! Each worker thread has a runtime and a service of its own, and all accept
+//! from the same sockets, so that every socket of a request is driven by the
+//! thread that handles it. This closes a race in Pingora 0.9.1: where another
+//! thread may drive the app's socket, an app that answers 101 within
+//! microseconds can be heard before Pingora has taken note that the upgrade
+//! request has no body, and the WebSocket is closed as soon as it is open.
 
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
 use std::os::fd::IntoRawFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,6 +30,7 @@ use pingora::server::Fds;
 use pingora::server::configuration::ServerConf;
 use pingora::services::{ServiceReadyNotifier, ServiceWithDependents as _};
 use thiserror::Error;
+use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
@@ -57,6 +66,9 @@ pub enum StartError {
     /// No session key.
     #[error("{0}")]
     Key(String),
+    /// No thread, or no runtime on it.
+    #[error("a worker thread cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
     /// No client for WeChat's api.
     #[error(
         "the client for WeChat's api cannot be made ({0}); are the system's certificates (ca-certificates) installed?"
@@ -74,7 +86,15 @@ pub struct Running {
     stop: watch::Sender<bool>,
     in_flight: Arc<AtomicUsize>,
     drain_timeout: Duration,
-    tasks: Vec<JoinHandle<()>>,
+    workers: Workers,
+    admin_task: Option<JoinHandle<()>>,
+}
+
+/// The threads that serve visitors. They end when `end` is dropped.
+#[derive(Debug)]
+struct Workers {
+    end: watch::Sender<()>,
+    threads: Vec<std::thread::JoinHandle<()>>,
 }
 
 fn bind(
@@ -93,7 +113,8 @@ fn bind(
     })
 }
 
-/// Starts the gateway of `plan` on the runtime that calls.
+/// Starts the gateway of `plan` on threads of its own, and its admin paths on
+/// the runtime that calls.
 ///
 /// # Errors
 /// See [`StartError`]; nothing is left running.
@@ -102,7 +123,7 @@ pub fn start(plan: Plan) -> Result<Running, StartError> {
         .server
         .listen
         .iter()
-        .map(|address| bind(*address, "listen").map(|(listener, _)| listener));
+        .map(|address| bind(address.get(), "listen").map(|(listener, _)| listener));
     let listeners: Result<Vec<_>, _> = listeners.collect();
     start_on(plan, listeners?)
 }
@@ -126,7 +147,7 @@ pub fn start_on(mut plan: Plan, listeners: Vec<TcpListener>) -> Result<Running, 
     let admin = plan
         .server
         .admin_listen
-        .map(|address| bind(address, "admin_listen"))
+        .map(|address| bind(address.get(), "admin_listen"))
         .transpose()?;
     let sessions = Arc::new(Sessions::new(
         keys,
@@ -137,34 +158,35 @@ pub fn start_on(mut plan: Plan, listeners: Vec<TcpListener>) -> Result<Running, 
     let routes = Arc::new(plan.routes);
     let in_flight = Arc::new(AtomicUsize::new(0));
     let gateway = Gateway {
-        callbacks: Callbacks::new(api, Arc::clone(&sessions), Arc::clone(&routes)),
+        callbacks: Arc::new(Callbacks::new(
+            api,
+            Arc::clone(&sessions),
+            Arc::clone(&routes),
+        )),
         routes,
         sessions,
         resolver: Resolver::default(),
         scheme: plan.server.public_scheme,
-        allowed_underscores: plan
-            .server
-            .underscore_headers
-            .iter()
-            .map(|name| name.0.clone())
-            .collect(),
-        trusted_proxies: plan.server.trusted_proxies,
+        allowed_underscores: Arc::new(
+            (plan.server.underscore_headers.iter())
+                .map(|name| name.0.clone())
+                .collect(),
+        ),
+        trusted_proxies: Arc::new(plan.server.trusted_proxies),
         in_flight: Arc::clone(&in_flight),
     };
     let (stop, stopped) = watch::channel(false);
-    let mut running = Running {
+    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let threads = plan.server.threads.map_or_else(cores, NonZeroUsize::get);
+    let running = Running {
         listen: listeners.iter().map(|(_, address)| *address).collect(),
         admin: admin.as_ref().map(|(_, address)| *address),
         stop,
         in_flight,
         drain_timeout: plan.server.drain_timeout.get(),
-        tasks: vec![tokio::spawn(serve(gateway, listeners, stopped.clone()))],
+        workers: Workers::start(threads, &gateway, &listeners, &stopped)?,
+        admin_task: admin.map(|(listener, _)| tokio::spawn(serve_admin(listener, stopped))),
     };
-    if let Some((listener, _)) = admin {
-        running
-            .tasks
-            .push(tokio::spawn(serve_admin(listener, stopped)));
-    }
     for address in &running.listen {
         info!("listening on {address}");
     }
@@ -172,6 +194,49 @@ pub fn start_on(mut plan: Plan, listeners: Vec<TcpListener>) -> Result<Running, 
         info!("admin paths on {address}");
     }
     Ok(running)
+}
+
+impl Workers {
+    fn start(
+        count: usize,
+        gateway: &Gateway,
+        listeners: &[(TcpListener, SocketAddr)],
+        stopped: &watch::Receiver<bool>,
+    ) -> std::io::Result<Self> {
+        let (end, _) = watch::channel(());
+        let mut workers = Self {
+            end,
+            threads: Vec::with_capacity(count),
+        };
+        for _ in 0..count {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let sockets: std::io::Result<Vec<_>> = listeners
+                .iter()
+                .map(|(listener, address)| Ok((listener.try_clone()?, *address)))
+                .collect();
+            let service = serve(gateway.clone(), sockets?, stopped.clone());
+            let mut end = workers.end.subscribe();
+            let work = move || {
+                runtime.block_on(async {
+                    service.await;
+                    // Requests on their way are driven here until the end.
+                    let _ = end.changed().await;
+                });
+            };
+            let thread = std::thread::Builder::new().name("wxgate".to_owned());
+            workers.threads.push(thread.spawn(work)?);
+        }
+        Ok(workers)
+    }
+
+    /// Ends the threads, and with them what still runs on them.
+    fn end(self) {
+        drop(self.end);
+        for thread in self.threads {
+            // A thread that panicked has ended too.
+            let _ = thread.join();
+        }
+    }
 }
 
 async fn serve(
@@ -237,8 +302,11 @@ impl Running {
         {
             warn!("requests were cut off: they did not end within server.drain_timeout");
         }
-        for task in self.tasks {
+        if let Some(task) = self.admin_task {
             task.abort();
         }
+        let workers = self.workers;
+        // Threads are waited for, which an async task must not do.
+        let _ = tokio::task::spawn_blocking(move || workers.end()).await;
     }
 }

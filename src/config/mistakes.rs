@@ -34,6 +34,8 @@ pub struct Mistakes {
     line_starts: Vec<usize>,
     /// Keys by the place of their value, for what is found after reading.
     places: Vec<(Range<usize>, String)>,
+    /// Keys of values that could not be read.
+    lost: Vec<String>,
     found: Vec<Mistake>,
 }
 
@@ -48,6 +50,7 @@ impl Mistakes {
             path: path.to_owned(),
             line_starts: std::iter::once(0).chain(breaks).collect(),
             places: Vec::new(),
+            lost: Vec::new(),
             found: Vec::new(),
         }
     }
@@ -77,6 +80,20 @@ impl Mistakes {
     pub(super) fn at(&mut self, span: &Range<usize>, message: impl Into<String>) {
         let key = self.key_at(span);
         self.add(span, &key, message);
+    }
+
+    /// Whether the value of `key` could not be read, so that nothing can be
+    /// concluded from it.
+    pub(super) fn has_lost(&self, key: &str) -> bool {
+        self.lost.iter().any(|lost| lost == key)
+    }
+
+    /// Whether the table around the value at `span` lacks something that could
+    /// not be read: what it says then is not what was meant.
+    pub(super) fn has_gaps(&self, span: &Range<usize>) -> bool {
+        let key = self.key_at(span);
+        let table = key.rsplit_once('.').map_or("", |(table, _)| table);
+        self.lost.iter().any(|lost| is_within(lost, table))
     }
 
     fn key_at(&self, span: &Range<usize>) -> String {
@@ -155,7 +172,6 @@ pub(super) fn read(text: &str, mistakes: &mut Mistakes) -> Option<(File, Declare
     };
     note_places(document.get_ref(), "", &mut mistakes.places);
     let mut document = document;
-    let mut removed: Vec<String> = Vec::new();
     loop {
         let error = match File::deserialize(Deserializer::from(document.clone())) {
             Ok(file) => return Some((file, declared)),
@@ -167,28 +183,34 @@ pub(super) fn read(text: &str, mistakes: &mut Mistakes) -> Option<(File, Declare
             return None;
         };
         let key = mistakes.key_at(&place);
-        if !is_consequence(error.message(), &key, &removed) {
-            mistakes.add(&span, &key, with_cure(error.message()));
+        if !is_consequence(error.message(), &key, &mistakes.lost) {
+            mistakes.add(&span, &key, with_cure(error.message(), &key));
         }
-        removed.push(key);
+        mistakes.lost.push(key);
     }
 }
 
 /// Whether a complaint about the table at `key` comes of what was taken out of
 /// it: the very field that it misses, or, where it names none, anything.
-fn is_consequence(message: &str, key: &str, removed: &[String]) -> bool {
-    let within = |gone: &String| {
-        gone.strip_prefix(key)
-            .is_some_and(|rest| rest.starts_with(['.', '[']))
-    };
+fn is_consequence(message: &str, key: &str, lost: &[String]) -> bool {
     match missing_field(message) {
-        Some(field) => removed.contains(&join(key, field)),
-        None => removed.iter().any(within),
+        Some(field) => lost.contains(&join(key, field)),
+        None => lost.iter().any(|lost| is_within(lost, key)),
     }
 }
 
-/// serde says what is missing; where it belongs is ours to say.
-fn with_cure(message: &str) -> String {
+fn is_within(key: &str, table: &str) -> bool {
+    key.strip_prefix(table)
+        .is_some_and(|rest| rest.starts_with(['.', '[']))
+}
+
+/// serde says what is missing; where it belongs is ours to say. And serde says
+/// what it found, which must not be done where secrets are expected.
+fn with_cure(message: &str, key: &str) -> String {
+    let secret = key.starts_with("session.keys") || key.ends_with(".app_secret");
+    if secret && message.starts_with("invalid type: string") {
+        return "found a text; a secret never stands in this file: expected { env = \"NAME\" } or { file = \"/path\" }, keys in a list".to_owned();
+    }
     match missing_field(message) {
         Some(field) => format!("`{field}` is missing; expected a line `{field} = …` in this table"),
         None => message.to_owned(),

@@ -88,6 +88,10 @@ pub(super) fn resolve(
             "there is no place to keep a session key; expected session.keys, or server.state_dir",
         );
     }
+    if mistakes.has_lost("server.public_scheme") || mistakes.has_lost("session.cookie_domain") {
+        // Every account and route is judged by these two.
+        return None;
+    }
     let planned = plan_accounts(accounts, server.public_scheme, &cookies, base, mistakes);
     let known: Accounts = planned
         .iter()
@@ -209,6 +213,9 @@ fn plan_account(
     mistakes: &mut Mistakes,
 ) -> Option<PlannedAccount> {
     let origin_place = table.callback_origin.span();
+    if mistakes.has_gaps(&origin_place) {
+        return None;
+    }
     if table.callback_origin.get_ref().scheme() != scheme {
         let message = format!(
             "begins with {}://, while server.public_scheme is \"{}\"; expected both alike, for cookies set on one would be missing on the other",
@@ -269,6 +276,9 @@ fn plan_route(
     mistakes: &mut Mistakes,
 ) -> Option<Route> {
     let place = table.host.span();
+    if mistakes.has_gaps(&place) {
+        return None;
+    }
     let account = match &table.account {
         Some(name) => match known.get(name.get_ref()) {
             Some(account) => Some(Arc::clone(account)),

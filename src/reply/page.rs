@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{StatusCode, header};
+use qrcode::{Color, EcLevel, QrCode};
 use sha2::{Digest, Sha256};
 
 use super::Reply;
@@ -323,7 +324,7 @@ pub struct Page<'a> {
 const STYLE: &str = "body{font:16px/1.6 system-ui,-apple-system,'PingFang SC','Microsoft YaHei',sans-serif;color:#222;background:#f5f5f5;margin:0;padding:8vh 20px}\
 main{max-width:26em;margin:auto;background:#fff;border-radius:12px;padding:28px 24px;text-align:center}\
 h1{font-size:1.3em;margin:0 0 .5em}h2{font-size:1em;color:#666;margin:1.4em 0 .3em}p{margin:.3em 0}\
-svg{width:200px;height:200px;margin:1em auto;display:block}\
+svg{width:240px;height:240px;margin:1em auto;display:block}\
 a.go,button{display:inline-block;margin-top:1.4em;padding:.6em 2em;border:0;border-radius:8px;background:#07c160;color:#fff;font:inherit;text-decoration:none}\
 code,small{color:#888;font-size:.8em;word-break:break-all}.en{color:#666;font-size:.9em}\
 @media(prefers-color-scheme:dark){body{background:#111;color:#ddd}main{background:#1c1c1c}h2,.en{color:#999}svg{background:#fff;padding:8px}}";
@@ -398,22 +399,37 @@ impl Page<'_> {
     }
 }
 
+/// The longest address that becomes a QR code: a longer one has modules too
+/// small for a phone to tell apart on a screen.
+const MAX_QR: usize = 600;
+/// White around a QR code, in modules (ISO/IEC 18004 asks for four).
+const QUIET: usize = 4;
+
 /// The address as a picture, or nothing where it is too long for one: the
-/// address itself stands below.
+/// address itself stands below. One line for each run of dark modules keeps
+/// the page small.
 fn qr_code(address: &str) -> String {
-    qrcode::QrCode::with_error_correction_level(address, qrcode::EcLevel::L).map_or_else(
-        |_| String::new(),
-        |code| {
-            let svg = code
-                .render::<qrcode::render::svg::Color<'_>>()
-                .min_dimensions(200, 200)
-                .build();
-            // Inside HTML there is no XML declaration.
-            svg.find("<svg")
-                .and_then(|at| svg.get(at..))
-                .unwrap_or_default()
-                .to_owned()
-        },
+    if address.len() > MAX_QR {
+        return String::new();
+    }
+    let Ok(code) = QrCode::with_error_correction_level(address, EcLevel::L) else {
+        return String::new();
+    };
+    let side = code.width();
+    let mut path = String::new();
+    for (y, row) in code.to_colors().chunks(side).enumerate() {
+        let mut x = 0;
+        for run in row.chunk_by(|a, b| a == b) {
+            if run.first() == Some(&Color::Dark) {
+                let _ = write!(path, "M{} {}.5h{}", x + QUIET, y + QUIET, run.len());
+            }
+            x += run.len();
+        }
+    }
+    let whole = side + 2 * QUIET;
+    format!(
+        "<svg viewBox=\"0 0 {whole} {whole}\" role=\"img\" aria-label=\"QR\"><rect width=\"{whole}\" height=\"{whole}\" fill=\"#fff\"/>\
+         <path d=\"{path}\" stroke=\"#000\"/></svg>"
     )
 }
 

@@ -16,6 +16,8 @@ pub struct Seen {
     pub head: Vec<u8>,
     /// The body, unchunked.
     pub body: Vec<u8>,
+    /// The gateway's end of the connection it came over.
+    pub connection: SocketAddr,
 }
 
 impl Seen {
@@ -105,6 +107,7 @@ async fn serve(
     go_on: Arc<Notify>,
 ) -> std::io::Result<()> {
     let mut buffer = Vec::new();
+    let connection = stream.peer_addr()?;
     loop {
         let Some(head) = read_head(&mut stream, &mut buffer).await? else {
             return Ok(());
@@ -112,6 +115,7 @@ async fn serve(
         let mut request = Seen {
             head,
             body: Vec::new(),
+            connection,
         };
         let path = request.line().split(' ').nth(1).unwrap_or("/").to_owned();
         if request.value("expect").is_some() {

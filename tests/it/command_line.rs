@@ -1,1 +1,738 @@
-//! Not yet.
+//! The binary itself: what it prints, and how it exits.
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tempfile::TempDir;
+use wxgate::signing::generate_key;
+
+use crate::client::{Browser, WECHAT, split};
+use crate::process::{Process, wxgate};
+
+/// A file without a mistake. Mistakes are made by replacing parts of it.
+const GOOD: &str = r#"
+[server]
+listen = ["127.0.0.1:8080"]
+admin_listen = "127.0.0.1:9090"
+
+[session]
+keys = [{ env = "WXGATE_SESSION_KEY" }]
+
+[accounts.shop]
+app_id = "wx1234567890abcdef"
+app_secret = { env = "WXGATE_APP_SECRET" }
+callback_origin = "https://shop.example.com"
+
+[[routes]]
+host = "shop.example.com"
+path = "/"
+upstream = "http://127.0.0.1:3000"
+account = "shop"
+
+[[routes]]
+host = "shop.example.com"
+path = "/pay/notify"
+upstream = "http://127.0.0.1:3000"
+auth = "none"
+"#;
+
+/// `wxgate` with the two secrets that the files here name.
+fn with_secrets(arguments: &[&str], dir: &Path) -> Command {
+    let mut command = wxgate(arguments, dir);
+    command
+        .env("WXGATE_SESSION_KEY", generate_key().unwrap().expose())
+        .env("WXGATE_APP_SECRET", "5ec2e7000000000000000000deadbeef");
+    command
+}
+
+fn file_of(text: &str) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("gateway.toml"), text).unwrap();
+    dir
+}
+
+fn checked(text: &str) -> Output {
+    let dir = file_of(text);
+    with_secrets(&["check"], dir.path()).output().unwrap()
+}
+
+fn printed(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn complained(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn assert_passes(text: &str) -> String {
+    let output = checked(text);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}\n{text}",
+        complained(&output)
+    );
+    printed(&output)
+}
+
+/// Replaces `right` in the good file by `wrong`: `check` must name the line on
+/// which `wrong` begins, the key, and each of `parts`.
+fn assert_mistake(right: &str, wrong: &str, key: &str, parts: &[&str]) {
+    assert!(GOOD.contains(right), "{right}");
+    let text = GOOD.replacen(right, wrong, 1);
+    let line = GOOD[..GOOD.find(right).unwrap()].matches('\n').count() + 1;
+    let output = checked(&text);
+    let told = complained(&output);
+    assert_eq!(output.status.code(), Some(78), "{wrong}: {told}");
+    assert_eq!(printed(&output), "");
+    let place = format!("gateway.toml:{line}: {key}");
+    let mistake = told.lines().find(|told| told.starts_with(&place));
+    let mistake = mistake.unwrap_or_else(|| panic!("no {place:?} in: {told}"));
+    for part in parts {
+        assert!(mistake.contains(part), "no {part:?} in: {mistake}");
+    }
+    assert_eq!(told.lines().count(), 1, "one mistake is told once: {told}");
+}
+
+// check
+
+#[test]
+fn a_good_file_is_told_as_it_was_understood() {
+    let told = assert_passes(GOOD);
+    for part in [
+        "no mistakes",
+        "127.0.0.1:8080",
+        "127.0.0.1:9090",
+        "shop: wx1234567890abcdef, callback https://shop.example.com/.wxgate/callback",
+        "shop.example.com/ → 127.0.0.1:3000: login with shop (snsapi_base)",
+        "shop.example.com/pay/notify → 127.0.0.1:3000: open to everybody",
+    ] {
+        assert!(told.contains(part), "no {part:?} in: {told}");
+    }
+    assert!(!told.contains("5ec2e7"), "the secret is told");
+}
+
+#[test]
+fn an_unknown_key_is_told_with_those_that_exist() {
+    let listen = "listen = [\"127.0.0.1:8080\"]";
+    assert_mistake(
+        listen,
+        "listne = [\"127.0.0.1:8080\"]",
+        "server.listne",
+        &["unknown field `listne`", "`listen`"],
+    );
+    assert_mistake(
+        "account = \"shop\"",
+        "acount = \"shop\"\naccount = \"shop\"",
+        "routes[0].acount",
+        &["unknown field `acount`", "`account`"],
+    );
+    assert_mistake(
+        "app_id = ",
+        "appid = \"x\"\napp_id = ",
+        "accounts.shop.appid",
+        &["unknown field `appid`", "`app_id`"],
+    );
+    assert_mistake(
+        "[server]",
+        "[sever]\n[server]",
+        "sever",
+        &["unknown field `sever`", "`server`"],
+    );
+}
+
+#[test]
+fn an_unknown_account_is_told_with_those_that_exist() {
+    assert_mistake(
+        "account = \"shop\"",
+        "account = \"shp\"",
+        "routes[0].account",
+        &["found \"shp\"", "expected one of: shop"],
+    );
+}
+
+#[test]
+fn a_callback_that_wechat_would_refuse_is_told() {
+    let right = "callback_origin = \"https://shop.example.com\"";
+    for (wrong, why) in [
+        ("https://shop.example.com:8443", "no port"),
+        ("https://203.0.113.7", "no IP address"),
+        ("https://shop.example.com/callback", "without a path"),
+        ("https://shop.example.com/", "without a path or a slash"),
+        ("shop.example.com", "this is no URL"),
+    ] {
+        let line = format!("callback_origin = \"{wrong}\"");
+        assert_mistake(
+            right,
+            &line,
+            "accounts.shop.callback_origin",
+            &[&format!("found \"{wrong}\""), "expected", why],
+        );
+    }
+}
+
+#[test]
+fn a_callback_over_http_is_told_what_it_needs() {
+    let output = checked(&GOOD.replace("https://shop.example.com", "http://shop.example.com"));
+    assert_eq!(output.status.code(), Some(78));
+    assert!(
+        complained(&output).contains("gateway.toml:12: accounts.shop.callback_origin: "),
+        "{}",
+        complained(&output)
+    );
+    let sandbox = "callback_origin = \"http://shop.example.com:8080\"\nsandbox = true";
+    let text = GOOD
+        .replace("callback_origin = \"https://shop.example.com\"", sandbox)
+        .replace("[server]", "[server]\npublic_scheme = \"http\"");
+    assert!(assert_passes(&text).contains("http://shop.example.com:8080/.wxgate/callback"));
+}
+
+#[test]
+fn an_api_without_tls_is_for_a_sandbox_alone() {
+    let origin = "callback_origin = \"https://shop.example.com\"";
+    let api = "api_base_url = \"http://127.0.0.1:9911\"";
+    let text = GOOD.replace(origin, &format!("{origin}\n{api}"));
+    let output = checked(&text);
+    let told = complained(&output);
+    assert_eq!(output.status.code(), Some(78), "{told}");
+    assert!(
+        told.contains("gateway.toml:13: accounts.shop.api_base_url: ")
+            && told.contains("expected https, or sandbox = true"),
+        "{told}"
+    );
+    assert_passes(&text.replace(api, &format!("{api}\nsandbox = true")));
+}
+
+#[test]
+fn a_path_that_does_not_begin_with_a_slash_is_told() {
+    for (wrong, why) in [
+        ("pay", "a path begins with \"/\""),
+        ("", "a path begins with \"/\""),
+        ("*", "a path begins with \"/\""),
+        ("/pay/*", "a prefix needs no star"),
+        ("/a/../b", "without \".\", \"..\""),
+        ("/.wxgate/x", "the gateway's own"),
+    ] {
+        assert_mistake(
+            "path = \"/\"",
+            &format!("path = \"{wrong}\""),
+            "routes[0].path",
+            &[&format!("found \"{wrong}\""), why],
+        );
+    }
+}
+
+#[test]
+fn an_upstream_that_is_no_http_url_is_told() {
+    for wrong in [
+        "127.0.0.1:3000",
+        "ftp://127.0.0.1",
+        "unix:/run/app.sock",
+        "http://127.0.0.1:3000/app",
+        "http://",
+    ] {
+        assert_mistake(
+            "upstream = \"http://127.0.0.1:3000\"",
+            &format!("upstream = \"{wrong}\""),
+            "routes[0].upstream",
+            &[
+                &format!("found \"{wrong}\""),
+                "expected an http or https URL such as \"http://127.0.0.1:3000\"",
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_secret_that_is_not_where_it_should_be_is_told_by_its_place() {
+    let secret = "{ env = \"WXGATE_APP_SECRET\" }";
+    let line = &format!("app_secret = {secret}");
+    for (wrong, told) in [
+        (
+            "{ env = \"WXGATE_TEST_UNSET\" }",
+            [
+                "the environment variable WXGATE_TEST_UNSET is not set",
+                "export it",
+            ],
+        ),
+        (
+            "{ file = \"nowhere/secret\" }",
+            ["the file nowhere/secret cannot be read", "it must exist"],
+        ),
+    ] {
+        assert_mistake(
+            line,
+            &line.replace(secret, wrong),
+            "accounts.shop.app_secret",
+            &told,
+        );
+    }
+    let key = "keys = [{ env = \"WXGATE_SESSION_KEY\" }]";
+    assert_mistake(
+        key,
+        "keys = [{ env = \"WXGATE_TEST_UNSET\" }]",
+        "session.keys[0]",
+        &["WXGATE_TEST_UNSET is not set"],
+    );
+    assert_mistake(
+        key,
+        "keys = [{ env = \"WXGATE_APP_SECRET\" }]",
+        "session.keys[0]",
+        &["64"],
+    );
+}
+
+#[test]
+fn a_secret_as_plain_text_is_refused_and_never_repeated() {
+    let secret = "0123456789plainsecret";
+    for (right, at) in [
+        (
+            "{ env = \"WXGATE_APP_SECRET\" }",
+            "accounts.shop.app_secret",
+        ),
+        ("[{ env = \"WXGATE_SESSION_KEY\" }]", "session.keys"),
+    ] {
+        for wrong in [
+            format!("\"{secret}\""),
+            format!("[\"{secret}\"]"),
+            format!("{{ text = \"{secret}\" }}"),
+            format!("{{ env = 1, x = \"{secret}\" }}"),
+        ] {
+            let output = checked(&GOOD.replace(right, &wrong));
+            let told = complained(&output);
+            assert_eq!(output.status.code(), Some(78), "{wrong}: {told}");
+            assert!(told.contains(at), "{wrong}: {told}");
+            assert!(
+                !told.contains(secret) && !printed(&output).contains(secret),
+                "{told}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_broken_file_is_told_without_repeating_it() {
+    for wrong in [
+        "app_secret = \"0123456789plainsecret",
+        "app_secret = 0123456789plainsecret",
+        "app_secret = { env = \"0123456789plainsecret\"",
+    ] {
+        let output = checked(&GOOD.replace("app_secret = { env = \"WXGATE_APP_SECRET\" }", wrong));
+        let told = complained(&output);
+        assert_eq!(output.status.code(), Some(78), "{told}");
+        // The reader may look for the end of a table on the next line.
+        assert!(
+            told.starts_with("gateway.toml:11: this is not TOML: ")
+                || told.starts_with("gateway.toml:12: this is not TOML: "),
+            "{told}"
+        );
+        assert!(!told.contains("plainsecret"), "{told}");
+    }
+}
+
+#[test]
+fn an_address_that_is_none_is_told() {
+    for wrong in ["9090", "localhost:9090", ":9090", "127.0.0.1"] {
+        assert_mistake(
+            "admin_listen = \"127.0.0.1:9090\"",
+            &format!("admin_listen = \"{wrong}\""),
+            "server.admin_listen",
+            &[
+                &format!("found \"{wrong}\""),
+                "expected",
+                "\"127.0.0.1:8080\"",
+            ],
+        );
+        assert_mistake(
+            "listen = [\"127.0.0.1:8080\"]",
+            &format!("listen = [\"{wrong}\"]"),
+            "server.listen",
+            &[&format!("found \"{wrong}\""), "expected"],
+        );
+    }
+}
+
+#[test]
+fn two_routes_alike_are_told() {
+    let text = GOOD.replace("path = \"/pay/notify\"", "path = \"/\"");
+    let told = complained(&checked(&text));
+    assert!(
+        told.contains("gateway.toml:21: routes[1].host: ") && told.contains("is route 0 already"),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_is_missing_is_told() {
+    for (field, table) in [
+        ("app_id", "accounts.shop"),
+        ("app_secret", "accounts.shop"),
+        ("callback_origin", "accounts.shop"),
+        ("host", "routes[0]"),
+        ("upstream", "routes[0]"),
+    ] {
+        let line = GOOD
+            .lines()
+            .find(|line| line.starts_with(&format!("{field} = ")))
+            .unwrap();
+        let output = checked(&GOOD.replacen(line, "", 1));
+        let told = complained(&output);
+        assert_eq!(output.status.code(), Some(78), "{field}: {told}");
+        assert!(
+            told.contains(&format!(": {table}: `{field}` is missing")),
+            "{told}"
+        );
+        assert_eq!(told.lines().count(), 1, "one mistake is told once: {told}");
+    }
+    let told = complained(&checked(&GOOD.replace("account = \"shop\"", "")));
+    assert!(
+        told.contains("expected account = \"NAME\"") && told.contains("or auth = \"none\""),
+        "{told}"
+    );
+    let told = complained(&checked("[server]\n"));
+    assert!(told.contains("expected at least one [[routes]]"), "{told}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["check"][..],
+        &["check", "--config", "other.toml"],
+        &["run"],
+    ] {
+        let output = with_secrets(arguments, dir.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(78));
+        assert!(
+            complained(&output).contains("cannot be read")
+                && complained(&output).contains("--config"),
+            "{}",
+            complained(&output)
+        );
+    }
+}
+
+#[test]
+fn several_mistakes_are_told_at_once_in_their_order() {
+    let text = GOOD
+        .replace(
+            "admin_listen = \"127.0.0.1:9090\"",
+            "admin_listen = \"9090\"",
+        )
+        .replace("WXGATE_SESSION_KEY", "WXGATE_TEST_UNSET")
+        .replace("https://shop.example.com", "https://shop.example.com:8443")
+        .replacen("path = \"/\"", "path = \"pay\"", 1)
+        .replace("auth = \"none\"", "auth = \"never\"");
+    let output = checked(&text);
+    let told = complained(&output);
+    assert_eq!(output.status.code(), Some(78));
+    let places: Vec<&str> = told
+        .lines()
+        .filter_map(|line| line.split(": ").nth(1))
+        .collect();
+    let expected = [
+        "server.admin_listen",
+        "session.keys[0]",
+        "accounts.shop.callback_origin",
+        "routes[0].path",
+        "routes[1].auth",
+    ];
+    assert_eq!(places, expected, "{told}");
+}
+
+// run
+
+#[test]
+fn a_broken_file_does_not_run() {
+    let dir = file_of(&GOOD.replace("path = \"/\"", "path = \"pay\""));
+    let output = with_secrets(&["run"], dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    assert!(
+        complained(&output).contains("routes[0].path"),
+        "{}",
+        complained(&output)
+    );
+}
+
+#[test]
+fn an_address_in_use_is_a_message() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (setting, text) in [
+        ("server.listen", GOOD.replace("127.0.0.1:8080", &address)),
+        (
+            "server.admin_listen",
+            GOOD.replace("127.0.0.1:8080", "127.0.0.1:0")
+                .replace("127.0.0.1:9090", &address),
+        ),
+    ] {
+        let dir = file_of(&text);
+        let output = with_secrets(&["run"], dir.path()).output().unwrap();
+        let told = complained(&output);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        let wanted = format!(
+            "wxgate: cannot listen on {address} (address in use); see {setting} in gateway.toml"
+        );
+        assert!(told.lines().any(|line| line == wanted), "{told}");
+        assert!(!told.contains("panicked"), "{told}");
+    }
+}
+
+#[test]
+fn a_running_gateway_ends_on_sigterm() {
+    let text = GOOD
+        .replace("127.0.0.1:8080", "127.0.0.1:0")
+        .replace("127.0.0.1:9090", "127.0.0.1:0");
+    let dir = file_of(&text);
+    let process = Process::spawn(&mut with_secrets(&["run"], dir.path()));
+    process.listening_on();
+    assert_eq!(process.terminate().code(), Some(0));
+}
+
+#[test]
+fn a_key_that_no_file_gives_is_made_once_and_is_its_owners() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let text = GOOD
+        .replace("127.0.0.1:8080", "127.0.0.1:0")
+        .replace("127.0.0.1:9090", "127.0.0.1:0")
+        .replace("keys = [{ env = \"WXGATE_SESSION_KEY\" }]", "")
+        .replace("[server]", "[server]\nstate_dir = \"state\"");
+    let dir = file_of(&text);
+    let file = dir.path().join("state/session.key");
+    let mut keys = BTreeSet::new();
+    for _ in 0..2 {
+        let process = Process::spawn(&mut with_secrets(&["run"], dir.path()));
+        process.listening_on();
+        assert_eq!(process.terminate().code(), Some(0));
+        keys.insert(std::fs::read_to_string(&file).unwrap());
+        assert_eq!(
+            std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+    }
+    assert_eq!(keys.len(), 1);
+}
+
+// The other commands.
+
+#[test]
+fn keygen_prints_a_new_key_each_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut keys = BTreeSet::new();
+    for _ in 0..3 {
+        let output = wxgate(&["keygen"], dir.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        let key = printed(&output);
+        assert_eq!(
+            STANDARD
+                .decode(key.strip_suffix('\n').unwrap())
+                .unwrap()
+                .len(),
+            64
+        );
+        assert!(keys.insert(key));
+    }
+}
+
+#[test]
+fn every_command_has_help() {
+    let dir = tempfile::tempdir().unwrap();
+    let help = |arguments: &[&str]| {
+        let output = wxgate(arguments, dir.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        printed(&output)
+    };
+    let all = help(&["--help"]);
+    for (command, options) in [
+        ("run", &["--config"][..]),
+        ("check", &["--config"]),
+        ("keygen", &[]),
+        ("simulate", &["--listen", "--callback-host"]),
+        ("demo", &["--listen"]),
+    ] {
+        assert!(all.contains(&format!("  {command} ")), "{all}");
+        let told = help(&[command, "--help"]);
+        assert!(told.contains(&format!("Usage: wxgate {command}")), "{told}");
+        for option in options {
+            assert!(told.contains(option), "{told}");
+        }
+    }
+    assert!(help(&["--version"]).contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_command_line_that_is_not_understood_exits_with_2() {
+    let dir = tempfile::tempdir().unwrap();
+    for arguments in [
+        &[][..],
+        &["nothing"],
+        &["run", "--nothing"],
+        &["check", "surplus"],
+    ] {
+        let output = wxgate(arguments, dir.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(
+            complained(&output).contains("Usage: wxgate"),
+            "{}",
+            complained(&output)
+        );
+    }
+    let output = wxgate(&["demo", "--listen", "nowhere"], dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        complained(&output).contains("'nowhere' for '--listen <ADDRESS>'"),
+        "{}",
+        complained(&output)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_prints_an_address_where_the_shop_answers_and_ends_on_sigterm() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::spawn(&mut wxgate(
+        &["demo", "--listen", "127.0.0.1:0"],
+        dir.path(),
+    ));
+    let line = process.wait_for("The shop behind wxgate");
+    let url = line
+        .split_whitespace()
+        .find(|word| word.starts_with("http://"))
+        .unwrap();
+    let (addr, target) = split(url);
+    let (page, _) = Browser::new(WECHAT).visit(addr, &target).await;
+    assert_eq!(page.status, 200);
+    assert!(page.text().contains("老字号小店"), "{}", page.text());
+    assert_eq!(process.terminate().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_simulator_alone_prints_its_address_and_ends_on_sigterm() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::spawn(&mut wxgate(
+        &["simulate", "--listen", "127.0.0.1:0"],
+        dir.path(),
+    ));
+    let line = process.wait_for("api_base_url");
+    let url = line
+        .split_whitespace()
+        .find(|word| word.starts_with("http://"))
+        .unwrap();
+    let (addr, _) = split(url);
+    assert_eq!(
+        Browser::new(WECHAT).open(addr, "/simulator/").await.status,
+        200
+    );
+    assert_eq!(process.terminate().code(), Some(0));
+}
+
+// gateway.toml at the root of the repository.
+
+const REFERENCE: &str = include_str!("../../gateway.toml");
+
+/// The key of a setting that is off: `# key = value`.
+fn key_that_is_off(line: &str) -> Option<&str> {
+    let (key, _) = line.strip_prefix("# ")?.split_once('=')?;
+    let key = key.trim_end();
+    (!key.is_empty()
+        && key
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+    .then_some(key)
+}
+
+fn switched_on(which: impl Fn(usize) -> bool) -> String {
+    let lines = REFERENCE
+        .lines()
+        .enumerate()
+        .map(|(at, line)| match key_that_is_off(line) {
+            Some(_) if which(at) => line.trim_start_matches("# "),
+            _ => line,
+        });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_reference_is_a_working_configuration() {
+    assert_passes(REFERENCE);
+}
+
+#[test]
+fn every_setting_of_the_reference_can_be_switched_on() {
+    let off: Vec<usize> = REFERENCE
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| key_that_is_off(line).is_some())
+        .map(|(at, _)| at)
+        .collect();
+    assert!(off.len() > 10, "{off:?}");
+    for at in off {
+        assert_passes(&switched_on(|line| line == at));
+    }
+    assert_passes(&switched_on(|_| true));
+}
+
+/// The keys that a table takes, in the code's own words: those of its complaint
+/// about one that does not exist.
+fn keys_of(table: &str) -> Vec<String> {
+    let text = format!("{table}\nno_such_key = 1\n");
+    let told = complained(&checked(&text));
+    let line = told
+        .lines()
+        .find(|line| line.contains("unknown field `no_such_key`"))
+        .unwrap_or_else(|| panic!("{told}"));
+    let (_, expected) = line.split_once("expected ").unwrap();
+    expected
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_reference_names_every_setting_and_no_other() {
+    let mut known = BTreeSet::new();
+    for table in [
+        "[server]",
+        "[session]",
+        "[store]",
+        "[log]",
+        "[accounts.shop]",
+        "[[routes]]",
+    ] {
+        let keys = keys_of(table);
+        assert!(!keys.is_empty(), "{table}");
+        let part = REFERENCE
+            .split_once(&format!("\n{table}\n"))
+            .unwrap_or_else(|| panic!("no {table}"))
+            .1;
+        let part = part.split("\n[").next().unwrap();
+        for key in &keys {
+            let stands = part.lines().any(|line| {
+                line.trim_start_matches("# ")
+                    .starts_with(&format!("{key} = "))
+            });
+            assert!(stands, "{table} has no {key}");
+        }
+        known.extend(keys);
+    }
+    for table in keys_of("") {
+        assert!(
+            REFERENCE.contains(&format!("\n[{table}"))
+                || REFERENCE.contains(&format!("\n[[{table}")),
+            "no table {table}"
+        );
+    }
+    for key in REFERENCE.lines().filter_map(key_that_is_off) {
+        assert!(
+            known.contains(key),
+            "the reference has {key}, which does not exist"
+        );
+    }
+}

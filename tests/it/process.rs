@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,8 +24,12 @@ impl Drop for Process {
 impl Process {
     /// Starts `wxgate` with `arguments`.
     pub fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_wxgate"))
-            .args(arguments)
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_wxgate")).args(arguments))
+    }
+
+    /// Starts `command`.
+    pub fn spawn(command: &mut Command) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -87,10 +91,61 @@ impl Process {
         self.child.wait().unwrap()
     }
 
+    /// The address that a running gateway says it listens on.
+    pub fn listening_on(&self) -> SocketAddr {
+        let line = self.wait_for("listening on ");
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// The most memory it has held at once, in bytes.
+    pub fn peak_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM:"))
+            .unwrap();
+        let kib: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kib * 1024
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub fn terminate(mut self) -> ExitStatus {
+        let kill = format!("kill -TERM {}", self.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status().unwrap();
+        assert!(sent.success());
+        // Both outputs close when the process ends.
+        let end = loop {
+            if let Err(end) = self.lines.recv_timeout(Duration::from_secs(20)) {
+                break end;
+            }
+        };
+        assert_eq!(end, RecvTimeoutError::Disconnected, "it does not end");
+        self.wait()
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
+}
+
+/// A command that runs `wxgate` in `dir`, with nothing of the caller's
+/// environment that it would read.
+pub fn wxgate(arguments: &[&str], dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wxgate"));
+    command
+        .args(arguments)
+        .current_dir(dir)
+        .stdin(Stdio::null());
+    for name in [
+        "WXGATE_SESSION_KEY",
+        "WXGATE_APP_SECRET",
+        "STATE_DIRECTORY",
+        "XDG_STATE_HOME",
+    ] {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// An address that was free a moment ago, for a process that must be told its

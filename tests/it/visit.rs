@@ -111,7 +111,7 @@ async fn a_profile_comes_with_consent() {
         .simulator
         .visitors()
         .into_iter()
-        .find(|visitor| visitor.nickname.chars().any(|c| !c.is_ascii()))
+        .find(|visitor| !visitor.nickname.is_ascii())
         .unwrap();
     let chosen = format!(
         "{}/simulator/choose/authorize/{}?{query}",
@@ -120,7 +120,7 @@ async fn a_profile_comes_with_consent() {
     );
     let mut back = browser.open_url(&chosen).await;
     while back.status == 302 {
-        back = browser.open_url(&back.location().to_owned()).await;
+        back = browser.open_url(back.location()).await;
     }
     assert_eq!(back.status, 200, "{back:?}");
     let seen = world.app.last();

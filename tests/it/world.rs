@@ -1,6 +1,7 @@
 //! A world of its own for each test: simulator, app, gateway.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Once;
 
 use wxgate::config::Plan;
@@ -197,6 +198,12 @@ impl World {
         let (addr, callback) = crate::client::split(answer.location());
         assert_eq!(addr, self.gateway);
         (browser, callback)
+    }
+
+    /// The directory of this world's files, where a second gateway finds the
+    /// same keys.
+    pub fn dir(&self) -> &Path {
+        self._files.path()
     }
 
     /// How many calls the exchange api got.
