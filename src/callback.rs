@@ -8,6 +8,7 @@
 //! page that says why.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use moka::future::Cache;
@@ -20,12 +21,17 @@ use crate::origin::ReturnTo;
 use crate::reply::{Reply, Trouble};
 use crate::request::Asked;
 use crate::route::{LoginAccount, Routes};
-use crate::session::{Now, Session, Sessions};
+use crate::session::{Millis, Now, Session, Sessions};
 use crate::wechat::callback::{NoAnswer, Verdict};
 use crate::wechat::{Answer, Api, ApiError, Code, Errcode, Meaning, Profile, Scope, State};
 
 /// How many logins in a row may end without the session being kept.
 const MAX_ROUNDS: usize = 3;
+/// How many codes one login may bring: WeChat's browser has been seen to bring
+/// two. Each costs a call of the account's quota.
+const MAX_CODES: usize = 3;
+/// How long they are counted: as long as a login lives.
+const CODE_MEMORY: Duration = Duration::from_secs(600);
 /// How long the result of an exchange answers its duplicates.
 const REPLAY: Duration = Duration::from_secs(60);
 
@@ -58,6 +64,8 @@ pub struct Callbacks {
     sessions: Arc<Sessions>,
     routes: Arc<Routes>,
     flights: Cache<Flight, Landing>,
+    /// How many codes each login has had exchanged.
+    codes: Cache<State, Arc<AtomicUsize>>,
 }
 
 /// One (login, code). The code itself is not kept.
@@ -76,6 +84,7 @@ enum Failure {
     Api(ApiError),
     Snapshot,
     GrantedLess,
+    TooManyCodes,
     Internal,
 }
 
@@ -86,6 +95,10 @@ impl Callbacks {
             api,
             sessions,
             routes,
+            codes: Cache::builder()
+                .max_capacity(100_000)
+                .time_to_live(CODE_MEMORY)
+                .build(),
             flights: Cache::builder()
                 .max_capacity(100_000)
                 .eviction_policy(moka::policy::EvictionPolicy::lru())
@@ -95,7 +108,7 @@ impl Callbacks {
     }
 
     /// Answers a request to [`login::CALLBACK_PATH`].
-    pub async fn answer(&self, asked: &Asked<'_>, now: Now) -> Outcome {
+    pub async fn answer(&self, asked: &Asked<'_>, now: Millis) -> Outcome {
         let answer = match Answer::parse(asked.query.unwrap_or_default()) {
             Ok(answer) => answer,
             Err(NoAnswer::NoState) => return self.without_login(asked, None, now),
@@ -106,33 +119,51 @@ impl Callbacks {
                 );
             }
         };
-        let mut logins = login::carried(&self.sessions, asked.cookie_lines(), &asked.host, now);
-        let Some(at) = logins
-            .iter()
-            .position(|login| login.state.same(answer.state().as_str()))
-        else {
+        let mut logins = login::carried(&self.sessions, asked.headers(), &asked.host, now);
+        let known = |login: &Login| login.state.same(answer.state().as_str());
+        let Some(at) = logins.iter().position(known) else {
             return self.without_login(asked, Some(answer.state()), now);
         };
         let login = logins.swap_remove(at);
         let Some(account) = self.account(&login) else {
             return self.without_login(asked, Some(answer.state()), now);
         };
+        if login.finished.is_none() && login.rounds_before(&logins) >= MAX_ROUNDS {
+            warn!(
+                host = %login.host,
+                "a browser logs in again and again: the session cookie does not come back as it was set; look at \
+                 public_scheme, at cookie_domain, and at what else sets or changes cookies"
+            );
+            return self.end(login, Trouble::SessionNotKept, None);
+        }
         if self.has_session(asked, &login, &account, now) {
             return self.go_on(login, "already_logged_in", now);
         }
+        if !login.listed {
+            return self.not_begun_here(asked, login, &account, now);
+        }
         match answer.for_login(&login.state) {
-            Some(Verdict::Agreed(_)) if login.rounds_before(&logins) >= MAX_ROUNDS => {
-                warn!(
-                    host = %login.host,
-                    "a browser logs in again and again: the session cookie does not come back; look at public_scheme, \
-                     at cookie_domain, and at whether a proxy in front changes cookies"
-                );
-                self.end(login, Trouble::SessionNotKept, None)
-            }
             Some(Verdict::Agreed(code)) => self.exchange(asked, login, account, code, now).await,
             Some(Verdict::Refused) => self.end(login, Trouble::Refused, None),
             None => self.without_login(asked, Some(answer.state()), now),
         }
+    }
+
+    /// A login cookie that this browser did not get from us, as far as its list
+    /// tells: another host of the domain may have set it, to have the visitor
+    /// logged in as somebody else. The code is not spent; the visitor logs in
+    /// as themselves.
+    fn not_begun_here(
+        &self,
+        asked: &Asked<'_>,
+        login: Login,
+        account: &Arc<LoginAccount>,
+        now: Millis,
+    ) -> Outcome {
+        if login.state.attempt() < login::MAX_ATTEMPT {
+            return self.start_again(asked, login, account, now);
+        }
+        self.end(login, Trouble::CookieMissing, None)
     }
 
     /// The account that `login` began with, if it is still served there.
@@ -140,7 +171,8 @@ impl Callbacks {
         self.routes
             .accounts(&login.host)
             .into_iter()
-            .find(|account| account.wechat.app_id().as_str() == login.app_id)
+            .find(|account| account.name.as_str() == login.account)
+            .filter(|account| account.wechat.app_id().as_str() == login.app_id)
             .cloned()
     }
 
@@ -149,17 +181,17 @@ impl Callbacks {
         asked: &Asked<'_>,
         login: &Login,
         account: &LoginAccount,
-        now: Now,
+        now: Millis,
     ) -> bool {
         self.sessions
-            .read(asked.cookie_lines(), &login.host, account, now)
+            .read(asked.cookie_lines(), &login.host, account, seconds(now))
             .is_ok_and(|carried| carried.session.scope() >= login.scope)
     }
 
     /// No login of this browser's: it took too long, cookies are off, or the
     /// link is somebody else's. Nothing is spent. Whoever has a session goes
     /// home; the rest begin anew once, from an address without the code.
-    fn without_login(&self, asked: &Asked<'_>, state: Option<&State>, now: Now) -> Outcome {
+    fn without_login(&self, asked: &Asked<'_>, state: Option<&State>, now: Millis) -> Outcome {
         let home = endpoints::home(&asked.host, &self.routes);
         let logged_in = self
             .routes
@@ -167,7 +199,7 @@ impl Callbacks {
             .into_iter()
             .any(|account| {
                 self.sessions
-                    .read(asked.cookie_lines(), &asked.host, account, now)
+                    .read(asked.cookie_lines(), &asked.host, account, seconds(now))
                     .is_ok()
             });
         if logged_in {
@@ -175,14 +207,14 @@ impl Callbacks {
         }
         match state {
             Some(state) if state.attempt() == 0 => {
-                let login = format!("{}&again=1", endpoints::login_path(&home));
+                let login = endpoints::login_again(&home);
                 Outcome::Go(Reply::redirect(&login), "login_cookie_missing")
             }
             _ => show(Trouble::CookieMissing, home),
         }
     }
 
-    fn go_on(&self, login: Login, reason: &'static str, now: Now) -> Outcome {
+    fn go_on(&self, login: Login, reason: &'static str, now: Millis) -> Outcome {
         let origin = self.routes.origin(&login.host);
         let reply = Reply::redirect(&login.to.on(&origin));
         let reply = match login.finished {
@@ -207,11 +239,11 @@ impl Callbacks {
         login: Login,
         account: Arc<LoginAccount>,
         code: &Code,
-        now: Now,
+        now: Millis,
     ) -> Outcome {
         match self.exchange_once(&login, &account, code, now).await {
             Ok(session) => {
-                let cookie = self.sessions.write(&session, &account, now);
+                let cookie = self.sessions.write(&session, &account, seconds(now));
                 info!(host = %login.host, account = account.name.as_str(), "a visitor logged in");
                 match self.go_on(login, "logged_in", now) {
                     Outcome::Go(reply, reason) => Outcome::Go(reply.with_cookie(&cookie), reason),
@@ -229,14 +261,22 @@ impl Callbacks {
         login: &Login,
         account: &Arc<LoginAccount>,
         code: &Code,
-        now: Now,
+        now: Millis,
     ) -> Result<Session, Failure> {
         let flight = Flight {
             state: login.state.clone(),
             code: code.digest(),
         };
+        let codes = self
+            .codes
+            .get_with(login.state.clone(), async { Arc::default() })
+            .await;
         let start = async {
             let (landed, landing) = watch::channel(None);
+            if codes.fetch_add(1, Ordering::Relaxed) >= MAX_CODES {
+                landed.send_replace(Some(Err(Failure::TooManyCodes)));
+                return landing;
+            }
             let work = Work {
                 api: self.api.clone(),
                 sessions: Arc::clone(&self.sessions),
@@ -266,11 +306,12 @@ impl Callbacks {
         login: Login,
         account: &Arc<LoginAccount>,
         failure: Failure,
-        now: Now,
+        now: Millis,
     ) -> Outcome {
         let error = match failure {
             Failure::Snapshot => return self.end(login, Trouble::Snapshot, None),
             Failure::GrantedLess => return self.end(login, Trouble::GrantedLess, None),
+            Failure::TooManyCodes => return self.end(login, Trouble::CodeNotTaken, None),
             Failure::Internal => return self.end(login, Trouble::Internal, None),
             Failure::Api(error) => error,
         };
@@ -294,7 +335,7 @@ impl Callbacks {
         asked: &Asked<'_>,
         login: Login,
         account: &Arc<LoginAccount>,
-        now: Now,
+        now: Millis,
     ) -> Outcome {
         let forget = login.forget(&self.sessions);
         let start = login::Start {
@@ -309,6 +350,10 @@ impl Callbacks {
             Err(_) => show(Trouble::Internal, ReturnTo::root()),
         }
     }
+}
+
+fn seconds(now: Millis) -> Now {
+    now / 1000
 }
 
 fn show(trouble: Trouble, to: ReturnTo) -> Outcome {
@@ -344,7 +389,7 @@ struct Work {
     host: crate::origin::Host,
     scope: Scope,
     code: Code,
-    now: Now,
+    now: Millis,
 }
 
 impl Work {
@@ -379,7 +424,14 @@ impl Work {
                 }),
         };
         self.sessions
-            .open(&self.host, &self.account, &grant, profile, self.now)
+            .open(
+                &self.host,
+                &self.account,
+                &grant,
+                self.scope,
+                profile,
+                seconds(self.now),
+            )
             .map_err(|_| Failure::Internal)
     }
 

@@ -46,7 +46,7 @@ struct File {
 #[serde(default, deny_unknown_fields)]
 pub struct ServerTable {
     /// Where visitors are served.
-    pub listen: Vec<ListenAddress>,
+    pub listen: Spanned<Vec<ListenAddress>>,
     /// Where operators are served; nowhere by default.
     pub admin_listen: Option<ListenAddress>,
     /// What visitors' browsers see.
@@ -66,7 +66,10 @@ pub struct ServerTable {
 impl Default for ServerTable {
     fn default() -> Self {
         Self {
-            listen: vec![ListenAddress(SocketAddr::from(([0, 0, 0, 0], 8080)))],
+            listen: Spanned::new(
+                0..0,
+                vec![ListenAddress(SocketAddr::from(([0, 0, 0, 0], 8080)))],
+            ),
             admin_listen: None,
             public_scheme: PublicScheme::Https,
             trusted_proxies: TrustedProxies::default(),
@@ -246,7 +249,25 @@ struct RouteTable {
     methods: Vec<MethodName>,
     #[serde(default)]
     headers: BTreeMap<AppHeaderName, AppHeaderValue>,
-    upstream_host: Option<AppHeaderValue>,
+    upstream_host: Option<AppHost>,
+}
+
+/// A host, with its port if it has one, as the app is to see it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct AppHost(HeaderValue);
+
+impl TryFrom<String> for AppHost {
+    type Error = String;
+
+    fn try_from(found: String) -> Result<Self, String> {
+        crate::origin::Host::from_authority(&found)
+            .and_then(|_| HeaderValue::from_str(&found).ok())
+            .map(Self)
+            .ok_or_else(|| {
+                format!("found \"{found}\"; expected a host, such as \"app.internal\" or \"app.internal:8080\"")
+            })
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -288,15 +309,12 @@ impl TryFrom<String> for AppHeaderName {
             "trailer",
             "keep-alive",
             "proxy-connection",
-            "x-request-id",
-            "x-real-ip",
-            "forwarded",
         ];
         let name = HeaderName::try_from(&found)
             .map_err(|_| format!("found \"{found}\", which is no header name"))?;
         let lower = name.as_str();
         if OURS.contains(&lower)
-            || lower.starts_with("x-forwarded-")
+            || crate::upstream::says_where_from(lower)
             || crate::identity::is_identity(lower)
         {
             return Err(format!(
@@ -327,8 +345,8 @@ impl Plan {
     /// # Errors
     /// Every mistake that could be found.
     pub fn load(path: &Path) -> Result<Self, Mistakes> {
-        let text =
-            std::fs::read_to_string(path).map_err(|error| Mistakes::unreadable(path, &error))?;
+        let bytes = std::fs::read(path).map_err(|error| Mistakes::unreadable(path, &error))?;
+        let text = String::from_utf8(bytes).map_err(|error| Mistakes::not_utf8(path, &error))?;
         Self::parse(path, &text)
     }
 

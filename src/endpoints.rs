@@ -73,8 +73,12 @@ impl Endpoint {
     }
 }
 
-/// `login` for the way back to `to`.
+/// `login` for the way back to `to`, or home where `to` is too odd to be a
+/// parameter.
 pub fn login_path(to: &ReturnTo) -> String {
+    if to.reads_as_host() {
+        return format!("{PREFIX}/login");
+    }
     let to: String = form_urlencoded::byte_serialize(to.as_str().as_bytes()).collect();
     format!("{PREFIX}/login?to={to}")
 }
@@ -82,6 +86,13 @@ pub fn login_path(to: &ReturnTo) -> String {
 /// Where a visitor of `host` begins who wants nothing in particular.
 pub fn home(host: &Host, routes: &Routes) -> ReturnTo {
     ReturnTo::of_request(&routes.origin(host), routes.home(host)).unwrap_or_else(ReturnTo::root)
+}
+
+/// The same for a login that has failed once, so that it does not go on for ever.
+pub fn login_again(to: &ReturnTo) -> String {
+    let path = login_path(to);
+    let joint = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{joint}again=1")
 }
 
 /// What `login?to=` asks for.

@@ -33,7 +33,7 @@ use crate::origin::PublicScheme;
 use crate::reply::Trouble;
 use crate::request::Asked;
 use crate::route::{Routes, SessionCookie};
-use crate::session::{Now, Sessions};
+use crate::session::{Millis, Now, Sessions};
 use crate::upstream::{self, Client, Resolver, TrustedProxies};
 
 /// How long a connection may be idle between two requests.
@@ -68,6 +68,8 @@ pub struct Visit {
     request_id: RequestId,
     client: Client,
     now: Now,
+    /// The same moment, finer.
+    now_ms: Millis,
     /// Which of the app's addresses is tried.
     attempt: usize,
     more_addresses: bool,
@@ -86,35 +88,35 @@ impl Drop for InFlight {
     }
 }
 
-fn seconds_since_1970() -> Now {
+fn since_1970() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+        .unwrap_or_default()
 }
-/// The header's bytes as they came, where its framing is to be judged.
+/// The header's bytes as they came; of HTTP/2, which has limits and framing of
+/// its own, none.
 fn raw_header(downstream: &Downstream) -> Bytes {
-    let coded = downstream
-        .req_header()
-        .headers
-        .contains_key(header::TRANSFER_ENCODING);
-    if coded {
+    if downstream.req_header().version < Version::HTTP_2 {
         downstream.to_h1_raw()
     } else {
         Bytes::new()
     }
 }
+
 #[async_trait]
 impl ProxyHttp for Gateway {
     type CTX = Visit;
 
     fn new_ctx(&self) -> Visit {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let now = since_1970();
         Visit {
             permit: None,
             log: access_log::Entry::start(),
             request_id: RequestId::next(),
             client: Client::unknown(IpAddr::V4(Ipv4Addr::UNSPECIFIED), self.scheme),
-            now: seconds_since_1970(),
+            now: now.as_secs(),
+            now_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
             attempt: 0,
             more_addresses: false,
             trouble: None,
@@ -177,7 +179,8 @@ impl ProxyHttp for Gateway {
         let Some(reply) = reply else {
             return Ok(false);
         };
-        if close {
+        let waits = downstream.req_header().headers.contains_key(header::EXPECT);
+        if close || waits {
             // What follows cannot be told from the request's own body.
             downstream.set_keepalive(None);
         }
@@ -240,7 +243,7 @@ impl ProxyHttp for Gateway {
         };
         let route = permit.route();
         identity::strip(request, &self.allowed_underscores);
-        upstream::strip_forwarded(request, &visit.client);
+        upstream::strip_forwarded(request);
         let kept = match (permit, route.session_cookie) {
             (Permit::Vouched(_, account, _), SessionCookie::Forward) => {
                 Some(account.session_cookie.as_str())
@@ -443,14 +446,20 @@ fn trouble_of(error: &Error, visit: &Visit) -> Option<Trouble> {
         (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Trouble::Internal),
     }
 }
+/// Whether a cache between may keep `response` and give it to others: it says
+/// for how long, and does not say that it is private (RFC 9111, sections 3 and
+/// 5.2.2).
 fn is_shared(response: &ResponseHeader) -> bool {
-    response
-        .headers
-        .get_all(header::CACHE_CONTROL)
+    let mut kept = ["expires", "cdn-cache-control", "surrogate-control"]
         .iter()
-        .any(|value| {
-            let value = value.as_bytes().to_ascii_lowercase();
-            let says = |word: &[u8]| value.windows(word.len()).any(|part| part == word);
-            says(b"public") || says(b"s-maxage")
-        })
+        .any(|name| response.headers.contains_key(*name));
+    for value in response.headers.get_all(header::CACHE_CONTROL) {
+        let value = value.as_bytes().to_ascii_lowercase();
+        let says = |word: &[u8]| value.windows(word.len()).any(|part| part == word);
+        if says(b"private") || says(b"no-store") || says(b"no-cache") {
+            return false;
+        }
+        kept |= says(b"public") || says(b"max-age") || says(b"s-maxage");
+    }
+    kept
 }

@@ -77,7 +77,7 @@
 //! | an endless login loop | attempts in the state, rounds in the login cookies | `login::a_browser_without_cookies_is_stopped_after_two_rounds`, `login::a_session_that_does_not_stick_is_stopped_after_four_rounds`, `login::a_code_that_wechat_never_takes_is_tried_three_times` |
 //! | an open redirect by `login?to=` or by an odd path | `origin::ReturnTo`, made by the WHATWG parser | `origin::a_parameter_never_leaves_the_origin`, `hostile::a_way_back_never_leaves_the_host` |
 //! | a redirect built from `X-Forwarded-Host` | `origin::PublicOrigin` comes from the file alone | `hostile::a_way_back_never_leaves_the_host` |
-//! | a path that is public to the gateway and private to the app | `route::Routes::decide`: no decision when readings differ | `route::a_path_that_could_be_another_routes_is_not_decided`, `hostile::a_path_that_looks_public_is_not` |
+//! | a path that is public to the gateway and private to the app | `route::Routes::decide`: none when a reading is stricter | `route::a_path_that_could_be_a_stricter_routes_is_not_decided`, `hostile::a_path_that_looks_public_is_not` |
 //! | an unusual method past the lock | the decision does not look at it | `hostile::every_method_needs_the_session` |
 //! | request smuggling, two hosts, absolute targets | `request::Asked::read` | `hostile::a_request_that_can_be_read_in_two_ways_is_refused`, `hostile::bytes_behind_a_request_are_no_second_one` |
 //! | forged `X-Forwarded-*` | `upstream::TrustedProxies`, from right to left | `hostile::what_a_client_says_of_its_way_is_rebuilt`, `upstream::proxies_are_walked_from_right_to_left_as_far_as_they_are_trusted` |

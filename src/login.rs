@@ -7,20 +7,24 @@
 //! fifth drops the oldest. A login that finished stays for two minutes, so that
 //! a doubled callback finds its way and a loop can be seen.
 
+use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use crate::cookies::{self, CookieSettings, MaxAge};
 use crate::origin::{Host, ReturnTo};
 use crate::reply::Reply;
 use crate::route::LoginAccount;
-use crate::session::{Now, Sessions};
+use crate::session::{Millis, Sessions};
 use crate::signing::{MAX_TOKEN, Purpose};
 use crate::wechat::{Scope, State};
 
 /// Where WeChat sends visitors back to: short and constant, for WeChat keeps
 /// long links badly.
 pub const CALLBACK_PATH: &str = "/.wxgate/callback";
+/// In seconds, as cookies count.
 const LIFETIME: u64 = 600;
+/// By how much another machine's clock may be ahead of ours, in milliseconds.
+const CLOCK_LEEWAY: Millis = 60_000;
 /// How long a finished login is remembered.
 pub const FINISHED_LIFETIME: u64 = 120;
 const MAX_IN_FLIGHT: usize = 4;
@@ -34,22 +38,29 @@ pub struct Login {
     pub state: State,
     /// The host the visitor came to.
     pub host: Host,
-    /// With which account.
+    /// With which account, by the name of its table.
+    pub account: String,
+    /// And by its appid, should the table have changed.
     pub app_id: String,
     /// What was asked of the visitor.
     pub scope: Scope,
     /// Where the visitor wanted to go.
     pub to: ReturnTo,
     /// When it began.
-    pub started: Now,
+    pub started: Millis,
     /// When it succeeded.
-    pub finished: Option<Now>,
+    pub finished: Option<Millis>,
+    /// Whether this browser is known to have begun it: its piece stands in the
+    /// list of logins in flight. The list's name binds it to this very host,
+    /// while any host of the domain can add a cookie for the callback.
+    pub listed: bool,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Wire<'a> {
     state: &'a str,
     host: &'a str,
+    account: &'a str,
     app_id: &'a str,
     scope: Scope,
     to: &'a str,
@@ -80,7 +91,7 @@ pub fn start<'h>(
     sessions: &Sessions,
     cookie_lines: impl Iterator<Item = &'h [u8]>,
     start: Start<'_>,
-    now: Now,
+    now: Millis,
 ) -> Result<Reply, getrandom::Error> {
     let state = State::random(start.attempt)?;
     let url = start
@@ -89,11 +100,13 @@ pub fn start<'h>(
         .authorize_url(CALLBACK_PATH, start.scope, &state);
     let login = Login {
         host: start.host.clone(),
+        account: start.account.name.as_str().to_owned(),
         app_id: start.account.wechat.app_id().as_str().to_owned(),
         scope: start.scope,
         to: start.to,
         started: now,
         finished: None,
+        listed: true,
         state,
     };
     let settings = sessions.cookies();
@@ -114,8 +127,8 @@ pub fn start<'h>(
     Ok(reply.with_cookie(&list))
 }
 
-/// The pieces of the logins in flight, oldest first. The list is only a hint:
-/// whoever forges it drops logins of their own.
+/// The pieces of the logins in flight, oldest first. The list is not signed:
+/// whoever can write it owns the browser, and drops logins of their own.
 fn pending<'h>(
     settings: &CookieSettings,
     cookie_lines: impl Iterator<Item = &'h [u8]>,
@@ -158,19 +171,16 @@ pub fn forget_all<'h>(
 
 /// The logins that a callback to `host` carries, at most four. Those that do
 /// not verify, are too old or belong elsewhere are none.
-pub fn carried<'h>(
-    sessions: &Sessions,
-    cookie_lines: impl Iterator<Item = &'h [u8]>,
-    host: &Host,
-    now: Now,
-) -> Vec<Login> {
+pub fn carried(sessions: &Sessions, headers: &HeaderMap, host: &Host, now: Millis) -> Vec<Login> {
     let settings = sessions.cookies();
-    let mut logins: Vec<Login> = cookies::pairs(cookie_lines)
+    let listed = pending(settings, cookies::lines(headers));
+    let mut logins: Vec<Login> = cookies::pairs(cookies::lines(headers))
         .filter_map(|(name, token)| Some((settings.login_piece(name)?, token)))
         // An attacker below the same domain can add cookies; verifying is not free.
         .take(4 * MAX_IN_FLIGHT)
         .filter_map(|(piece, token)| {
-            let login = Login::read(sessions, token)?;
+            let mut login = Login::read(sessions, token)?;
+            login.listed = listed.iter().any(|known| known == piece);
             let ours =
                 login.state.piece() == piece && sessions.place(&login.host) == sessions.place(host);
             (ours && login.is_alive(now)).then_some(login)
@@ -192,11 +202,13 @@ impl Login {
         Some(Self {
             state: State::parse(wire.state)?,
             host: Host::new(wire.host)?,
+            account: wire.account.to_owned(),
             app_id: wire.app_id.to_owned(),
             scope: wire.scope,
             to: ReturnTo::verified(wire.to),
             started: wire.started,
             finished: wire.finished,
+            listed: false,
         })
     }
 
@@ -204,6 +216,7 @@ impl Login {
         let wire = Wire {
             state: self.state.as_str(),
             host: self.host.as_str(),
+            account: &self.account,
             app_id: &self.app_id,
             scope: self.scope,
             to: self.to.as_str(),
@@ -221,17 +234,16 @@ impl Login {
         )
     }
 
-    fn is_alive(&self, now: Now) -> bool {
+    fn is_alive(&self, now: Millis) -> bool {
         let (since, lifetime) = match self.finished {
             Some(finished) => (finished, FINISHED_LIFETIME),
             None => (self.started, LIFETIME),
         };
-        // A minute for a machine whose clock is ahead of ours.
-        now.saturating_sub(since) < lifetime && since <= now.saturating_add(60)
+        now.saturating_sub(since) < lifetime * 1000 && since <= now.saturating_add(CLOCK_LEEWAY)
     }
 
     /// `Set-Cookie` that notes the success.
-    pub fn finish(mut self, sessions: &Sessions, now: Now) -> String {
+    pub fn finish(mut self, sessions: &Sessions, now: Millis) -> String {
         self.finished = Some(now);
         self.write(sessions, FINISHED_LIFETIME)
     }
@@ -247,7 +259,7 @@ impl Login {
     pub fn rounds_before(&self, others: &[Login]) -> usize {
         others
             .iter()
-            .filter(|other| other.app_id == self.app_id && other.scope == self.scope)
+            .filter(|other| other.account == self.account && other.scope == self.scope)
             .filter(|other| {
                 other
                     .finished
@@ -261,15 +273,17 @@ impl Login {
 mod tests {
     use super::*;
 
-    fn login(started: Now, finished: Option<Now>) -> Login {
+    fn login(started: Millis, finished: Option<Millis>) -> Login {
         Login {
             state: State::random(0).unwrap(),
             host: Host::new("a.example").unwrap(),
+            account: "shop".to_owned(),
             app_id: "wx1".to_owned(),
             scope: Scope::Base,
             to: ReturnTo::root(),
             started,
             finished,
+            listed: true,
         }
     }
 
@@ -287,10 +301,11 @@ mod tests {
 
     #[test]
     fn a_login_ends() {
-        assert!(login(1000, None).is_alive(1599));
-        assert!(!login(1000, None).is_alive(1600));
-        assert!(login(1000, Some(1500)).is_alive(1619));
-        assert!(!login(1000, Some(1500)).is_alive(1620));
-        assert!(!login(2000, None).is_alive(1000));
+        assert!(login(1_000_000, None).is_alive(1_599_999));
+        assert!(!login(1_000_000, None).is_alive(1_600_000));
+        assert!(login(1_000_000, Some(1_500_000)).is_alive(1_619_999));
+        assert!(!login(1_000_000, Some(1_500_000)).is_alive(1_620_000));
+        assert!(login(1_050_000, None).is_alive(1_000_000));
+        assert!(!login(2_000_000, None).is_alive(1_000_000));
     }
 }

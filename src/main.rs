@@ -166,7 +166,13 @@ fn check(file: &ConfigFile) -> ExitCode {
 
 fn understood(file: &ConfigFile, plan: &Plan) -> String {
     let mut text = format!("{}: no mistakes\n", file.config.display());
-    for address in plan.server.listen.iter().map(|address| address.get()) {
+    for address in plan
+        .server
+        .listen
+        .get_ref()
+        .iter()
+        .map(|address| address.get())
+    {
         text.push_str(&format!(
             "listen   {address}, seen by visitors as {}\n",
             plan.server.public_scheme.as_str()

@@ -218,17 +218,18 @@ impl ReturnTo {
     /// `target` as somebody wrote it into `login?to=`: besides, nothing that
     /// any software on the way might take for the start of a host.
     pub fn of_parameter(origin: &PublicOrigin, target: &str) -> Option<Self> {
-        let mut rest = target.chars().skip(1);
-        let host_like = matches!(rest.next(), Some('/' | '\\')) || target.contains('\\');
-        if host_like {
-            return None;
-        }
-        Self::of_request(origin, target)
+        let to = Self::of_request(origin, target)?;
+        (!to.reads_as_host()).then_some(to)
     }
 
     /// A way back out of a value that was signed here, and checked before that.
     pub(crate) fn verified(target: &str) -> Self {
         Self(target.to_owned())
+    }
+
+    /// Whether a careless reader could take the beginning for a host.
+    pub fn reads_as_host(&self) -> bool {
+        self.0.starts_with("//") || self.0.contains('\\')
     }
 
     /// The path and query.

@@ -110,7 +110,9 @@ impl Reply {
             head.append_header(name, value)?;
         }
         head.insert_header(header::CACHE_CONTROL, "no-store")?;
-        head.insert_header(header::REFERRER_POLICY, "no-referrer")?;
+        if !head.headers.contains_key(header::REFERRER_POLICY) {
+            head.insert_header(header::REFERRER_POLICY, "no-referrer")?;
+        }
         head.insert_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
         head.insert_header(header::CONTENT_LENGTH, self.body.len())?;
         let head_only =

@@ -30,6 +30,11 @@ pub fn folded(name: &str) -> Cow<'_, str> {
     Cow::Owned(name.chars().map(fold).collect())
 }
 
+/// The longest target: twice what browsers and servers agree on.
+const MAX_TARGET: usize = 16 * 1024;
+/// The largest header, request line included. An app behind takes less.
+const MAX_HEADER: usize = 64 * 1024;
+
 /// A request that can be read in one way only.
 #[derive(Debug)]
 pub struct Asked<'r> {
@@ -55,6 +60,10 @@ pub enum Unreadable {
     Target,
     /// Both `Content-Length` and `Transfer-Encoding`, or several of one.
     Framing,
+    /// A target of more than 16 KiB.
+    Long,
+    /// A header of more than 64 KiB.
+    Large,
     /// `TRACE` and `CONNECT` are for proxies of another kind.
     Method,
 }
@@ -66,6 +75,8 @@ impl Unreadable {
             Self::Host => "bad_host",
             Self::Target => "bad_target",
             Self::Framing => "bad_framing",
+            Self::Long => "target_too_long",
+            Self::Large => "header_too_large",
             Self::Method => "bad_method",
         }
     }
@@ -92,8 +103,14 @@ impl<'r> Asked<'r> {
         if matches!(header.method, Method::TRACE | Method::CONNECT) {
             return Err(Unreadable::Method);
         }
+        if raw.len() > MAX_HEADER {
+            return Err(Unreadable::Large);
+        }
         framing(&header.headers, raw)?;
         let target = std::str::from_utf8(header.raw_path()).map_err(|_| Unreadable::Target)?;
+        if target.len() > MAX_TARGET {
+            return Err(Unreadable::Long);
+        }
         if !target.starts_with('/') || target.contains('#') {
             return Err(Unreadable::Target);
         }
@@ -192,11 +209,35 @@ impl<'r> Asked<'r> {
     /// Whether the request was made by a page of `origin` itself. Old browsers
     /// that say neither where a POST comes from nor what it is for are refused.
     pub fn is_same_origin(&self, origin: &str) -> bool {
-        match (self.text("origin"), self.text("sec-fetch-site")) {
+        // A page that sends no referrer says `null`; then only the browser's word counts.
+        let from = self.text("origin").filter(|from| *from != "null");
+        match (from, self.text("sec-fetch-site")) {
             (Some(from), site) => from == origin && site.is_none_or(|site| site == "same-origin"),
             (None, Some(site)) => site == "same-origin",
             (None, None) => false,
         }
+    }
+
+    /// Whether this opens a WebSocket for a page of another host: a browser
+    /// sends cookies along, and asks nobody (RFC 6455, section 10.2). Hosts of
+    /// one `shared` domain are one.
+    pub fn is_foreign_socket(&self, shared: Option<&str>) -> bool {
+        if !self.header.headers.contains_key(header::UPGRADE) {
+            return false;
+        }
+        let Some(from) = self.header.headers.get(header::ORIGIN) else {
+            return false;
+        };
+        let host = from
+            .to_str()
+            .ok()
+            .and_then(|from| from.split_once("://"))
+            .and_then(|(_, authority)| Host::from_authority(authority));
+        !host.is_some_and(|host| {
+            host == self.host
+                || shared
+                    .is_some_and(|domain| host.is_within(domain) && self.host.is_within(domain))
+        })
     }
 
     /// The path and query of the page that made the request, if it is one of
@@ -221,11 +262,11 @@ fn framing(headers: &HeaderMap, raw: &[u8]) -> Result<(), Unreadable> {
 }
 
 fn names_length(raw: &[u8]) -> bool {
-    const NAME: &[u8] = b"content-length";
-    raw.split(|byte| *byte == b'\n').any(|line| {
-        line.get(..NAME.len())
-            .is_some_and(|name| name.eq_ignore_ascii_case(NAME))
-    })
+    let names = |line: &[u8]| {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        name.len() < line.len() && name.trim_ascii().eq_ignore_ascii_case(b"content-length")
+    };
+    raw.split(|byte| *byte == b'\n').any(names)
 }
 
 /// The authority: HTTP/2's `:authority`, or the one `Host` header.
@@ -369,6 +410,8 @@ mod tests {
             &[("Host", "a"), ("Transfer-Encoding", "chunked")],
         );
         assert!(Asked::read(&coded, b"POST / HTTP/1.1\r\nX-Content-Length: 1\r\n\r\n").is_ok());
+        let hint = b"POST / HTTP/1.1\r\nContent-Length-Hint: 1\r\n\r\n";
+        assert!(Asked::read(&coded, hint).is_ok());
         let raw = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\ncontent-LENGTH: 1\r\n\r\n";
         assert_eq!(Asked::read(&coded, raw).unwrap_err(), Unreadable::Framing);
         let twice = [
@@ -405,10 +448,15 @@ mod tests {
         };
         assert!(same(&[("origin", "https://a.example")]));
         assert!(same(&[("sec-fetch-site", "same-origin")]));
+        assert!(same(&[
+            ("origin", "null"),
+            ("sec-fetch-site", "same-origin")
+        ]));
         for headers in [
             vec![],
             vec![("origin", "https://evil.example")],
             vec![("origin", "null")],
+            vec![("origin", "null"), ("sec-fetch-site", "cross-site")],
             vec![("origin", "http://a.example")],
             vec![("sec-fetch-site", "cross-site")],
             vec![

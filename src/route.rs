@@ -3,8 +3,8 @@
 //! Holds always: the decision is made on the path that is forwarded, by whole
 //! segments, longest first, never by query or fragment. Where servers would
 //! read a path in different ways (encoded slashes, dot segments, letter case,
-//! `;parameters`, doubled slashes, double encoding) and the readings would
-//! reach different routes, there is no decision: [`Decided::Ambiguous`].
+//! `;parameters`, doubled slashes, double encoding) and one of the readings
+//! would reach a stricter route, there is no decision: [`Decided::Ambiguous`].
 
 mod readings;
 mod settings;
@@ -69,6 +69,18 @@ impl Route {
     pub fn takes(&self, method: &Method) -> bool {
         self.methods.is_empty() || self.methods.contains(method)
     }
+
+    /// Whether whoever may pass here may pass at `other` too, as the same
+    /// visitor.
+    fn covers(&self, other: &Self) -> bool {
+        let name = |route: &Self| route.account.as_ref().map(|account| account.name.clone());
+        match (self.auth, other.auth) {
+            (_, Auth::None) => true,
+            (Auth::Required, _) => name(self) == name(other) && self.scope >= other.scope,
+            (Auth::Optional, Auth::Optional) => name(self) == name(other),
+            (Auth::Optional | Auth::None, _) => false,
+        }
+    }
 }
 
 /// All routes.
@@ -87,6 +99,10 @@ pub struct Routes {
 struct Site {
     /// By path, `""` being the root.
     routes: HashMap<String, Arc<Route>>,
+    /// The same by path in small letters, for readings.
+    folded: HashMap<String, Arc<Route>>,
+    /// The length of the longest path: nothing beyond it decides.
+    longest: usize,
 }
 
 /// The answer to "which route?".
@@ -114,14 +130,15 @@ impl Routes {
             scheme,
             ..Self::default()
         };
-        let mut seen: HashMap<(&HostPattern, &RoutePath), usize> = HashMap::new();
+        let mut seen: HashMap<(&HostPattern, String), usize> = HashMap::new();
         let mut twins = Vec::new();
         for (at, route) in routes.iter().enumerate() {
-            if let Some(first) = seen.get(&(&route.host, &route.path)) {
+            let key = (&route.host, route.path.prefix().to_ascii_lowercase());
+            if let Some(first) = seen.get(&key) {
                 twins.push((*first, at));
                 continue;
             }
-            seen.insert((&route.host, &route.path), at);
+            seen.insert(key, at);
             if let Some(account) = &route.account {
                 let origin = account.wechat.callback_origin();
                 table.origins.insert(origin.host().clone(), origin.clone());
@@ -130,10 +147,7 @@ impl Routes {
                 HostPattern::Exact(host) => table.exact.entry(host.clone()),
                 HostPattern::Below(domain) => table.below.entry(domain.clone()),
             };
-            sites
-                .or_default()
-                .routes
-                .insert(route.path.prefix().to_owned(), Arc::clone(route));
+            sites.or_default().add(route);
         }
         table.verify_files = verify_files
             .into_iter()
@@ -151,10 +165,10 @@ impl Routes {
         let Some(site) = self.site(host) else {
             return Decided::None;
         };
-        let Some(route) = site.longest_prefix(path) else {
+        let Some(route) = site.longest_prefix(&site.routes, path) else {
             return Decided::None;
         };
-        if !site.is_one_for_all() && !is_plain(path) && site.differs(path, route) {
+        if !site.has_one_reading(path) && site.is_stricter_otherwise(path, route) {
             return Decided::Ambiguous;
         }
         Decided::Route(route)
@@ -224,42 +238,54 @@ impl Routes {
 }
 
 impl Site {
-    /// One route for every path: however a path is read, the answer is the same.
-    fn is_one_for_all(&self) -> bool {
-        self.routes.len() == 1 && self.routes.contains_key("")
+    fn add(&mut self, route: &Arc<Route>) {
+        let path = route.path.prefix();
+        self.longest = self.longest.max(path.len());
+        self.folded
+            .insert(path.to_ascii_lowercase(), Arc::clone(route));
+        self.routes.insert(path.to_owned(), Arc::clone(route));
     }
 
-    fn longest_prefix(&self, path: &str) -> Option<&Arc<Route>> {
+    fn longest_prefix<'s>(
+        &self,
+        routes: &'s HashMap<String, Arc<Route>>,
+        path: &str,
+    ) -> Option<&'s Arc<Route>> {
         let mut prefix = path.strip_suffix('/').unwrap_or(path);
+        // A long path is cut first, at the last boundary that can matter.
+        if let Some(head) = prefix.as_bytes().get(..=self.longest) {
+            let cut = head.iter().rposition(|byte| *byte == b'/');
+            prefix = if prefix.len() > self.longest {
+                prefix.get(..cut?)?
+            } else {
+                prefix
+            };
+        }
         loop {
-            if let Some(route) = self.routes.get(prefix) {
+            if let Some(route) = routes.get(prefix) {
                 return Some(route);
             }
             prefix = prefix.rsplit_once('/')?.0;
         }
     }
 
-    /// Whether any way to read `path` reaches another route, letter case aside
-    /// on both sides.
-    fn differs(&self, path: &str, route: &Arc<Route>) -> bool {
-        readings(path).iter().any(|reading| {
-            let other = self.longest_prefix_folded(reading);
-            !other.is_some_and(|other| Arc::ptr_eq(other, route))
-        })
+    /// Whether `path` means one route however it is read: there is only one, or
+    /// path and routes are plain.
+    fn has_one_reading(&self, path: &str) -> bool {
+        let one_for_all = self.routes.len() == 1 && self.routes.contains_key("");
+        one_for_all || (is_plain(path) && self.routes.keys().all(|prefix| is_plain(prefix)))
     }
 
-    fn longest_prefix_folded(&self, path: &str) -> Option<&Arc<Route>> {
-        self.routes
-            .iter()
-            .filter(|(prefix, _)| {
-                path.get(..prefix.len())
-                    .is_some_and(|head| head.eq_ignore_ascii_case(prefix))
-                    && path
-                        .get(prefix.len()..)
-                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            })
-            .max_by_key(|(prefix, _)| prefix.len())
-            .map(|(_, route)| route)
+    /// Whether some way to read `path` reaches a route that asks for more than
+    /// `route` does, or for another visitor, or none at all.
+    fn is_stricter_otherwise(&self, path: &str, route: &Route) -> bool {
+        let Some(readings) = readings(path) else {
+            return true;
+        };
+        readings.iter().any(|reading| {
+            self.longest_prefix(&self.folded, reading)
+                .is_none_or(|other| !route.covers(other))
+        })
     }
 }
 
@@ -292,6 +318,9 @@ mod tests {
             route("*.example.com", "/", Auth::Required),
             route("one.example.com", "/", Auth::None),
             route("path.example.com", "/app", Auth::None),
+            route("open.example.com", "/", Auth::None),
+            route("open.example.com", "/secret", Auth::Required),
+            route("open.example.com", "/Admin", Auth::Required),
         ];
         let routes: Vec<_> = routes.into_iter().map(Arc::new).collect();
         Routes::new(&routes, Vec::new(), PublicScheme::Https).unwrap()
@@ -342,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_could_be_another_routes_is_not_decided() {
+    fn a_path_that_could_be_a_stricter_routes_is_not_decided() {
         for path in [
             "/pay/notify/../../admin",
             "/pay/notify/%2e%2e/admin",
@@ -352,26 +381,86 @@ mod tests {
             "/pay/notify\\..\\..\\admin",
             "/pay/notify/..;/..;/admin",
             "/pay/notify/%252e%252e/x",
-            "/x/../pay/notify",
-            "//pay/notify",
-            "/pay//notify",
-            "/pay/./notify",
-            "/pay/%6eotify",
-            "/PAY/notify",
-            "/pay/Notify",
-            "/pay/notify;x=1/../y",
-            "/pay;x/notify",
-            "/pay/notify%00/x",
+            "/pay/notify/%25252e%25252e/x",
+            "/pay/notify/%2525252525252e%2525252525252e/x",
+            "/pay/notify/%u002e%u002e/x",
+            "/pay/notify/..%20/x",
+            "/pay/notify/%2e%2e%20/x",
+            "/pay/notify/%ef%bc%8e%ef%bc%8e/x",
+            "/pay/notify/%f0%80%80%ae%f0%80%80%ae/x",
             "/pay/notify/%c0%ae%c0%ae/x",
-            "/pay/notify%c0%af..%c0%afx",
+            "/pay/notify/%e0%80%ae%e0%80%ae/x",
+            "/pay/notify/..%c0%afx",
             "/pay/notify/..%ef%bc%8fx",
-            "/pay%2Fnotify",
-            "/pay/notify%00",
-            "/pay/notify%5cx",
-            "/pay/notify;/x",
+            "/pay/notify/%2e%2e%3fx",
         ] {
             assert_eq!(decide("shop.example.com", path), "ambiguous", "{path}");
         }
+        for path in [
+            "//h/secret/x",
+            "/\\h/secret/x",
+            "/%2fh/secret",
+            "/SECRET/x",
+            "/%73ecret/x",
+            "/%u0073ecret/x",
+            "/%ef%bd%93ecret/x",
+            "/secret./x",
+            "/secret%20/x",
+            "/secret%3fx",
+            "/secret%23x",
+            "/secret%00x",
+            "/secret::$DATA",
+            "/secret;x",
+            "/x/../secret",
+            "//secret",
+            "/./secret",
+            "/secret%2fx",
+            "/secret%5cx",
+            "/admin/x",
+            "/ADMIN",
+        ] {
+            assert_eq!(decide("open.example.com", path), "ambiguous", "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_could_only_be_a_laxer_routes_is_the_stricter_ones() {
+        for path in [
+            "/x/../pay/notify",
+            "//pay/notify",
+            "/PAY/notify",
+            "/pay;x/notify",
+            "/pay%2Fnotify",
+        ] {
+            assert_eq!(
+                decide("shop.example.com", path),
+                "shop.example.com/",
+                "{path}"
+            );
+        }
+        for path in [
+            "/pay//notify",
+            "/pay/./notify",
+            "/pay/%6eotify",
+            "/pay/notify%00",
+            "/pay/notify;/x",
+        ] {
+            assert_eq!(
+                decide("shop.example.com", path),
+                "shop.example.com/pay",
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_long_path_is_decided_at_once() {
+        let long = "/a/..".repeat(20_000);
+        assert_eq!(decide("shop.example.com", &long), "shop.example.com/");
+        assert_eq!(
+            decide("path.example.com", &format!("/app{long}/..")),
+            "ambiguous"
+        );
     }
 
     #[test]
@@ -430,7 +519,7 @@ mod tests {
     fn two_routes_alike_are_a_mistake() {
         let twins = [
             route("a.example.com", "/x", Auth::None),
-            route("A.example.com.", "/x/", Auth::Required),
+            route("A.example.com.", "/X/", Auth::Required),
         ]
         .map(Arc::new);
         assert_eq!(

@@ -122,6 +122,7 @@ pub fn start(plan: Plan) -> Result<Running, StartError> {
     let listeners = plan
         .server
         .listen
+        .get_ref()
         .iter()
         .map(|address| bind(address.get(), "listen").map(|(listener, _)| listener));
     let listeners: Result<Vec<_>, _> = listeners.collect();

@@ -19,8 +19,10 @@ use crate::route::LoginAccount;
 use crate::signing::{Keyring, MAX_TOKEN, Purpose};
 use crate::wechat::{Grant, OpenId, Profile, Scope, UnionId};
 
-/// Seconds since 1970.
+/// Seconds since 1970: what sessions count in.
 pub type Now = u64;
+/// Milliseconds since 1970: what logins count in, whose rounds can be short.
+pub type Millis = u64;
 
 /// By how much another machine's clock may be ahead of ours.
 const CLOCK_LEEWAY: u64 = 60;
@@ -135,7 +137,9 @@ impl Sessions {
         }
     }
 
-    /// Opens a session for whom WeChat's `grant` names.
+    /// Opens a session for whom WeChat's `grant` names. `scope` is what was
+    /// asked for: WeChat may tell of an older, wider grant, whose profile
+    /// nobody fetched.
     ///
     /// # Errors
     /// When the system gives no random bytes for its id.
@@ -144,6 +148,7 @@ impl Sessions {
         host: &Host,
         account: &LoginAccount,
         grant: &Grant,
+        scope: Scope,
         profile: Profile,
         now: Now,
     ) -> Result<Session, getrandom::Error> {
@@ -157,7 +162,7 @@ impl Sessions {
             unionid: profile.unionid.or_else(|| grant.unionid().cloned()),
             nickname: profile.nickname,
             avatar: profile.avatar,
-            scope: grant.scope(),
+            scope,
             opened: now,
             seen: now,
         })

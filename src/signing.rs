@@ -128,11 +128,13 @@ pub fn kept_key(dir: &Path) -> io::Result<Secret> {
     }
     fs::create_dir_all(dir)?;
     let secret = generate_key().map_err(io::Error::other)?;
-    let draft = dir.join(format!("session.key.{}", std::process::id()));
+    let draft = dir.join(format!(
+        "session.key.{:016x}",
+        getrandom::u64().map_err(io::Error::other)?
+    ));
     let mut file = fs::OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(&draft)?;
     file.write_all(secret.expose().as_bytes())?;

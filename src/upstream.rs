@@ -30,6 +30,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Below the minute after which many apps close a connection: a request must
 /// not meet a closing one.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+/// More proxies in a row than anybody has.
+const MAX_PROXIES: usize = 32;
 const LOOKUP_LIFETIME: Duration = Duration::from_secs(30);
 
 /// The app's base URL: `http://127.0.0.1:3000`. Path and query are the
@@ -52,6 +54,13 @@ impl TryFrom<String> for Upstream {
                 "found \"{found}\"; expected an http or https URL such as \"http://127.0.0.1:3000\": {why}"
             )
         };
+        if found.contains('@') {
+            // What stands before it is a password, and is not repeated.
+            return Err(
+                "found a user name or password; expected an http or https URL without them"
+                    .to_owned(),
+            );
+        }
         let url = Url::parse(&found).map_err(|_| refuse("this is no URL"))?;
         let tls = match url.scheme() {
             "http" => false,
@@ -62,9 +71,6 @@ impl TryFrom<String> for Upstream {
             return Err(refuse(
                 "it must hold no path or query, for the visitor's own is forwarded",
             ));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(refuse("it must hold no user name or password"));
         }
         let (name, address) = match url.host() {
             Some(UrlHost::Domain(name)) => (name.to_owned(), None),
@@ -196,7 +202,7 @@ pub struct Client {
     pub address: IpAddr,
     /// The scheme the visitor used.
     pub scheme: PublicScheme,
-    /// The proxies between, from the visitor's side to ours.
+    /// The proxies between, from our side to the visitor's.
     via: Vec<IpAddr>,
     /// Whether the connection comes from a trusted proxy.
     pub through_proxy: bool,
@@ -234,11 +240,11 @@ impl TrustedProxies {
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
             .collect();
-        while self.trusts(client.address) {
+        while self.trusts(client.address) && client.via.len() < MAX_PROXIES {
             let Some(hop) = hops.pop().and_then(|hop| hop.trim().parse::<IpAddr>().ok()) else {
                 break;
             };
-            client.via.insert(0, client.address);
+            client.via.push(client.address);
             client.address = hop.to_canonical();
         }
         match headers
@@ -256,7 +262,8 @@ impl TrustedProxies {
 /// Names that say where a request came from. Apps believe them, so that a
 /// client's own never pass. The last five are no standard and are read by many
 /// old apps all the same.
-fn says_where_from(name: &str) -> bool {
+pub fn says_where_from(name: &str) -> bool {
+    let name = &*folded(name);
     name.starts_with("x-forwarded-")
         || name.starts_with("x-original-")
         || matches!(
@@ -273,31 +280,19 @@ fn says_where_from(name: &str) -> bool {
         )
 }
 
-/// Takes away the client's own words about where the request came from. Behind
-/// a trusted proxy those that are not rebuilt here stay, for they are its own.
-pub fn strip_forwarded(request: &mut RequestHeader, client: &Client) {
+/// Takes away what the request says of where it came from. What a trusted
+/// proxy says was read before ([`TrustedProxies::client`]); the rest is the
+/// client's own even then, for proxies pass on what they do not know.
+pub fn strip_forwarded(request: &mut RequestHeader) {
     let names: Vec<HeaderName> = request
         .headers
         .keys()
-        .filter(|name| says_where_from(&folded(name.as_str())))
-        .filter(|name| !client.through_proxy || rebuilt(name.as_str()))
+        .filter(|name| says_where_from(name.as_str()))
         .cloned()
         .collect();
     for name in names {
         request.remove_header(&name);
     }
-}
-
-fn rebuilt(name: &str) -> bool {
-    matches!(
-        name,
-        "x-forwarded-for"
-            | "x-forwarded-proto"
-            | "x-forwarded-host"
-            | "x-real-ip"
-            | "x-request-id"
-            | "forwarded"
-    )
 }
 
 /// Writes where the request came from: call after [`strip_forwarded`].
@@ -311,7 +306,7 @@ pub fn write_forwarded(
     request_id: &str,
 ) -> pingora::Result<()> {
     let mut chain = client.address.to_string();
-    for hop in &client.via {
+    for hop in client.via.iter().rev() {
         chain.push_str(", ");
         chain.push_str(&hop.to_string());
     }
@@ -389,8 +384,8 @@ mod tests {
         assert_eq!(
             seen.via,
             [
-                "10.0.0.2".parse::<IpAddr>().unwrap(),
-                "10.0.0.1".parse().unwrap()
+                "10.0.0.1".parse::<IpAddr>().unwrap(),
+                "10.0.0.2".parse().unwrap()
             ]
         );
         let broken = client(

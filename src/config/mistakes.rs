@@ -65,6 +65,19 @@ impl Mistakes {
         mistakes
     }
 
+    pub(super) fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Self {
+        let (good, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+        let text = String::from_utf8_lossy(good);
+        let mut mistakes = Self::in_file(path, &text);
+        let end = text.len();
+        mistakes.add(
+            &(end..end),
+            "",
+            "this line is not UTF-8; save the file in that encoding",
+        );
+        mistakes
+    }
+
     /// Notes a mistake at `span`.
     pub(super) fn add(&mut self, span: &Range<usize>, key: &str, message: impl Into<String>) {
         self.found.push(Mistake {
@@ -146,6 +159,9 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
+/// More mistakes than anybody reads at once.
+const MAX_MISTAKES: usize = 50;
+
 /// The names of the accounts that the file declares, broken ones included.
 pub(super) type Declared = HashSet<String>;
 
@@ -187,6 +203,9 @@ pub(super) fn read(text: &str, mistakes: &mut Mistakes) -> Option<(File, Declare
             mistakes.add(&span, &key, with_cure(error.message(), &key));
         }
         mistakes.lost.push(key);
+        if mistakes.lost.len() >= MAX_MISTAKES {
+            return None;
+        }
     }
 }
 
@@ -208,11 +227,14 @@ fn is_within(key: &str, table: &str) -> bool {
 /// what it found, which must not be done where secrets are expected.
 fn with_cure(message: &str, key: &str) -> String {
     let secret = key.starts_with("session.keys") || key.ends_with(".app_secret");
-    if secret && message.starts_with("invalid type: string") {
+    if secret && message.starts_with("invalid ") {
         return "found a text; a secret never stands in this file: expected { env = \"NAME\" } or { file = \"/path\" }, keys in a list".to_owned();
     }
     match missing_field(message) {
         Some(field) => format!("`{field}` is missing; expected a line `{field} = …` in this table"),
+        None if message.ends_with("expected a sequence") => {
+            format!("{message}: write a list, such as [\"…\"]; tables of a list begin with [[…]]")
+        }
         None => message.to_owned(),
     }
 }

@@ -77,11 +77,21 @@ pub(super) fn resolve(
     server.state_dir = server.state_dir.map(|dir| base.join(dir));
     let cookies = cookie_settings(&session, server.public_scheme, mistakes);
     let keys = read_keys(&session, base, mistakes);
-    if session.idle_timeout > *session.max_lifetime.get_ref() {
+    if server.listen.get_ref().is_empty() {
         mistakes.at(
-            &session.max_lifetime.span(),
-            "is shorter than idle_timeout; expected the longer of the two",
+            &server.listen.span(),
+            "is empty; expected at least one address, such as \"0.0.0.0:8080\"",
         );
+    }
+    let (idle, max) = (
+        session.idle_timeout.get_ref(),
+        session.max_lifetime.get_ref(),
+    );
+    if idle > max {
+        let set = |span: std::ops::Range<usize>| (!span.is_empty()).then_some(span);
+        let place = set(session.max_lifetime.span()).or(set(session.idle_timeout.span()));
+        let message = "idle_timeout is longer than max_lifetime (7d by default); expected the shorter of the two";
+        mistakes.at(&place.unwrap_or(0..0), message);
     }
     if session.keys.is_empty() && state_dir(&server).is_none() {
         mistakes.whole(
@@ -139,7 +149,7 @@ pub(super) fn resolve(
         listed,
         keys,
         cookies,
-        idle_timeout: session.idle_timeout,
+        idle_timeout: *session.idle_timeout.get_ref(),
         max_lifetime: *session.max_lifetime.get_ref(),
     })
 }
@@ -300,7 +310,7 @@ fn plan_route(
         let callback = account.wechat.callback_origin().host();
         mistakes.at(&place, format!(
             "found \"{host}\"; WeChat sends visitors of this account back to \"{callback}\", whose cookies this host does not see: \
-             expected host = \"{callback}\", or session.cookie_domain set to a domain that both are below"
+             expected host = \"{callback}\" without session.cookie_domain, or a cookie_domain that both are below"
         ));
         return None;
     }
@@ -352,7 +362,9 @@ fn can_log_in(host: &HostPattern, account: &LoginAccount, cookies: &CookieSettin
             .is_some_and(|domain| host.is_within(domain) && callback.is_within(domain))
     };
     match host {
-        HostPattern::Exact(host) => host == callback || shared(host),
+        HostPattern::Exact(host) => {
+            (host == callback && cookies.domain().is_none()) || shared(host)
+        }
         HostPattern::Below(domain) => shared(domain),
     }
 }

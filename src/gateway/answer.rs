@@ -98,7 +98,7 @@ impl Gateway {
             to,
             attempt,
         };
-        match login::start(&self.sessions, asked.cookie_lines(), start, visit.now) {
+        match login::start(&self.sessions, asked.cookie_lines(), start, visit.now_ms) {
             Ok(reply) => {
                 visit.log.decided(Way::Login, reason);
                 reply
@@ -112,7 +112,7 @@ impl Gateway {
     }
 
     async fn callback(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
-        match self.callbacks.answer(asked, visit.now).await {
+        match self.callbacks.answer(asked, visit.now_ms).await {
             Outcome::Go(reply, reason) => {
                 visit.log.decided(Way::Callback, reason);
                 reply
@@ -248,15 +248,20 @@ impl Gateway {
         to: &ReturnTo,
         visit: &Visit,
     ) -> Reply {
-        let address = to.on(&self.routes.origin(&asked.host));
+        let origin = self.routes.origin(&asked.host);
+        let address = to.on(&origin);
+        let home = endpoints::home(&asked.host, &self.routes);
         let login = endpoints::login_path(to);
+        // A path that begins with two slashes is none by itself.
+        let again = match to.reads_as_host() {
+            true => format!("/.{}", to.as_str()),
+            false => to.as_str().to_owned(),
+        };
         let onward = match trouble {
             Trouble::ConfirmLogout => Onward::Post("/.wxgate/logout"),
             Trouble::SessionEnded => Onward::Link(&login),
-            Trouble::OutsideWeChat | Trouble::AppDown | Trouble::AppSlow => {
-                Onward::Link(to.as_str())
-            }
-            _ => Onward::Link(self.routes.home(&asked.host)),
+            Trouble::OutsideWeChat | Trouble::AppDown | Trouble::AppSlow => Onward::Link(&again),
+            _ => Onward::Link(home.as_str()),
         };
         let page = Page {
             trouble,
@@ -283,6 +288,11 @@ fn plain(trouble: Trouble, status: StatusCode, visit: &Visit) -> Reply {
 pub(super) fn refuse_unread(unreadable: Unreadable, visit: &Visit) -> Reply {
     let (trouble, status) = match unreadable {
         Unreadable::Method => (Trouble::MethodNotAllowed, StatusCode::METHOD_NOT_ALLOWED),
+        Unreadable::Long => (Trouble::BadRequest, StatusCode::URI_TOO_LONG),
+        Unreadable::Large => (
+            Trouble::BadRequest,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        ),
         Unreadable::Host | Unreadable::Target | Unreadable::Framing => {
             (Trouble::BadRequest, StatusCode::BAD_REQUEST)
         }

@@ -92,6 +92,9 @@ impl Gateway {
         match (route.auth, session, asked.kind()) {
             (Auth::None, _, _) => Decision::Forward(Permit::Public(Arc::clone(route))),
             (Auth::Optional, Err(_), _) => Decision::Forward(Permit::Anonymous(Arc::clone(route))),
+            (_, Ok(_), _) if asked.is_foreign_socket(self.sessions.cookies().domain()) => {
+                Decision::Refuse(Trouble::ForeignOrigin, "foreign_origin")
+            }
             (auth, Ok(carried), _)
                 if auth == Auth::Optional || carried.session.scope() >= route.scope =>
             {

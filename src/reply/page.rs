@@ -62,6 +62,8 @@ pub enum Trouble {
     MethodNotAllowed,
     /// The request took too long to arrive.
     RequestSlow,
+    /// A WebSocket for a page of another site.
+    ForeignOrigin,
     /// A mistake of the gateway's own.
     Internal,
 }
@@ -256,6 +258,14 @@ impl Trouble {
                     "Your request did not arrive in time. Please check your connection and try again.",
                 ),
             ),
+            Self::ForeignOrigin => (
+                S::FORBIDDEN,
+                ("来源不符", "此连接来自其他网站。"),
+                (
+                    "Another site",
+                    "This connection was asked for by a page of another site.",
+                ),
+            ),
             Self::Internal => (
                 S::INTERNAL_SERVER_ERROR,
                 ("出错了", "网关发生错误。请稍候再试。"),
@@ -292,6 +302,7 @@ impl Trouble {
             Self::BadRequest => "bad_request",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestSlow => "request_slow",
+            Self::ForeignOrigin => "foreign_origin",
             Self::Internal => "internal",
         }
     }
@@ -327,7 +338,7 @@ h1{font-size:1.3em;margin:0 0 .5em}h2{font-size:1em;color:#666;margin:1.4em 0 .3
 svg{width:240px;height:240px;margin:1em auto;display:block}\
 a.go,button{display:inline-block;margin-top:1.4em;padding:.6em 2em;border:0;border-radius:8px;background:#07c160;color:#fff;font:inherit;text-decoration:none}\
 code,small{color:#888;font-size:.8em;word-break:break-all}.en{color:#666;font-size:.9em}\
-@media(prefers-color-scheme:dark){body{background:#111;color:#ddd}main{background:#1c1c1c}h2,.en{color:#999}svg{background:#fff;padding:8px}}";
+@media(prefers-color-scheme:dark){body{background:#111;color:#ddd}main{background:#1c1c1c}h2,.en{color:#999}}";
 
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
@@ -393,7 +404,10 @@ impl Page<'_> {
             .with_header(header::X_FRAME_OPTIONS, "DENY");
         match self.trouble {
             Trouble::Quota => reply.with_header(header::RETRY_AFTER, "60"),
-            Trouble::ConfirmLogout => reply.with_header(header::ALLOW, "POST"),
+            // Its form must be able to say where it comes from.
+            Trouble::ConfirmLogout => reply
+                .with_header(header::ALLOW, "POST")
+                .with_header(header::REFERRER_POLICY, "same-origin"),
             _ => reply,
         }
     }
@@ -401,7 +415,7 @@ impl Page<'_> {
 
 /// The longest address that becomes a QR code: a longer one has modules too
 /// small for a phone to tell apart on a screen.
-const MAX_QR: usize = 600;
+const MAX_QR: usize = 250;
 /// White around a QR code, in modules (ISO/IEC 18004 asks for four).
 const QUIET: usize = 4;
 

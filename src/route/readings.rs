@@ -1,11 +1,16 @@
 //! The ways in which servers are known to read one path.
 //!
-//! Holds always: a path that [`is_plain`] has one reading; for every other,
-//! [`readings`] lists at least what its bytes say, decoded or not, resolved or
-//! not. A reading too many costs an odd request a 400; one too few could let it
-//! pass as another.
+//! Holds always: a path that [`is_plain`] has one reading. For every other,
+//! [`readings`] lists what its bytes say: decoded as often as they can be,
+//! slashes and dots in all their disguises, parameters, streams and trailing
+//! dots kept or cut, dot segments resolved or not, and all in small letters. A
+//! reading too many costs an odd request a 400; one too few could let it pass
+//! as another. `None` stands for a path that goes on decoding.
 
 use percent_encoding::percent_decode_str;
+
+/// How often a path may be encoded over itself before nobody knows what it is.
+const MAX_LAYERS: usize = 4;
 
 /// Whether every server reads `path` alike: lower-case letters and a few marks,
 /// no empty or dot segment.
@@ -14,41 +19,103 @@ pub(super) fn is_plain(path: &str) -> bool {
     let plain =
         |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~');
     bytes.iter().all(|byte| plain(*byte))
-        && !bytes.windows(2).any(|pair| matches!(pair, b"//" | b"/."))
+        && !bytes
+            .windows(2)
+            .any(|pair| matches!(pair, b"//" | b"/." | b"./"))
+        && !bytes.ends_with(b".")
 }
 
-/// The ways in which servers are known to read a path: decoded not at all,
-/// once or twice; cut at a NUL or not; a backslash as a slash; parameters behind `;` kept or
-/// cut; empty and dot segments resolved or kept.
-pub(super) fn readings(path: &str) -> Vec<String> {
-    let once = decode(path);
-    let twice = decode(&once);
+/// Every reading of `path`, in small letters, without duplicates.
+pub(super) fn readings(path: &str) -> Option<Vec<String>> {
     let mut found = Vec::new();
-    for text in [path.to_owned(), once, twice] {
-        let cut = text.split('\0').next().unwrap_or_default().to_owned();
-        for text in [text, cut] {
-            let slashed = text.replace(['\\', '\u{2044}', '\u{2215}', '\u{ff0f}', '\u{ff3c}'], "/");
-            let bare = without_parameters(&slashed);
-            for reading in [resolve(&slashed), resolve(&bare), slashed, bare] {
+    let mut layer = path.to_owned();
+    for _ in 0..=MAX_LAYERS {
+        add_layer(&layer, &mut found);
+        let next = decode(&layer);
+        if next == layer {
+            return Some(found);
+        }
+        layer = next;
+    }
+    None
+}
+
+fn add_layer(text: &str, found: &mut Vec<String>) {
+    let slashed = plain_marks(text);
+    // What follows a NUL, or a decoded `?` or `#`, is cut off by some.
+    let cut = slashed.split(['\0', '?', '#']).next().unwrap_or_default();
+    for text in [slashed.as_str(), cut] {
+        // `//host/path` is a whole address to parsers of URL references.
+        let reference = text
+            .strip_prefix("//")
+            .map(|rest| rest.split_once('/').map_or("", |(_, path)| path));
+        let reference = reference.map(|path| format!("/{path}"));
+        for text in [Some(text), reference.as_deref()].into_iter().flatten() {
+            let bare = each_segment(text, |segment| {
+                segment.split(';').next().unwrap_or_default()
+            });
+            let windows = each_segment(&bare, |segment| {
+                let name = segment.split(':').next().unwrap_or_default();
+                if matches!(name, "." | "..") {
+                    name
+                } else {
+                    windows_name(name)
+                }
+            });
+            for reading in [
+                resolve(text),
+                resolve(&bare),
+                resolve(&windows),
+                text.to_owned(),
+            ] {
+                let reading = reading.to_ascii_lowercase();
                 if !found.contains(&reading) {
                     found.push(reading);
                 }
             }
         }
     }
-    found
 }
 
-/// Decodes `%XX` once. Overlong UTF-8 forms of `.`, `/` and `\`, which some
-/// servers still read as such, are taken at their word.
+/// Slashes, dots and letters in Unicode's other forms as what they look like:
+/// some file systems and code pages make them the same.
+fn plain_marks(text: &str) -> String {
+    let plain = |c: char| match c {
+        '\\' | '\u{2044}' | '\u{2215}' | '\u{29f8}' | '\u{ff0f}' | '\u{ff3c}' => '/',
+        '\u{2024}' | '\u{ff0e}' | '\u{3002}' | '\u{ff61}' => '.',
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
+        other => other,
+    };
+    text.chars().map(plain).collect()
+}
+
+/// A file's name as Windows takes it: dots and spaces at its end do not count,
+/// and what is left of `..` with a space stays a step up.
+fn windows_name(name: &str) -> &str {
+    let spaceless = name.trim_end_matches(' ');
+    match spaceless {
+        "." | ".." => spaceless,
+        _ => spaceless.trim_end_matches(['.', ' ']),
+    }
+}
+
+fn each_segment(path: &str, change: impl Fn(&str) -> &str) -> String {
+    let segments: Vec<&str> = path.split('/').map(change).collect();
+    segments.join("/")
+}
+
+/// Decodes `%XX` and IIS's `%uXXXX` once. Overlong UTF-8 forms, which some
+/// servers still read, are taken at their word.
 fn decode(text: &str) -> String {
-    let bytes: Vec<u8> = percent_decode_str(text).collect();
+    let text = decode_u(text);
+    let bytes: Vec<u8> = percent_decode_str(&text).collect();
     let mut plain = Vec::with_capacity(bytes.len());
     let mut rest = bytes.as_slice();
     while let Some((first, tail)) = rest.split_first() {
         let (byte, used) = match (*first, tail) {
             (lead @ (0xc0 | 0xc1), [next, ..]) => ((lead & 1) << 6 | next & 0x3f, 2),
             (0xe0, [a @ 0x80..=0x81, b, ..]) => ((a & 1) << 6 | b & 0x3f, 3),
+            (0xf0, [0x80, a @ 0x80..=0x81, b, ..]) => ((a & 1) << 6 | b & 0x3f, 4),
             (byte, _) => (byte, 1),
         };
         plain.push(byte);
@@ -57,12 +124,27 @@ fn decode(text: &str) -> String {
     String::from_utf8_lossy(&plain).into_owned()
 }
 
-fn without_parameters(path: &str) -> String {
-    let bare: Vec<&str> = path
-        .split('/')
-        .map(|segment| segment.split(';').next().unwrap_or_default())
-        .collect();
-    bare.join("/")
+fn decode_u(text: &str) -> String {
+    let mut parts = text.split("%u");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part
+            .get(..4)
+            .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let letter =
+            digits.and_then(|digits| char::from_u32(u32::from_str_radix(digits, 16).ok()?));
+        match letter {
+            Some(letter) => {
+                plain.push(letter);
+                plain.push_str(part.get(4..).unwrap_or_default());
+            }
+            None => {
+                plain.push_str("%u");
+                plain.push_str(part);
+            }
+        }
+    }
+    plain
 }
 
 fn resolve(path: &str) -> String {

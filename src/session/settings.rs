@@ -16,7 +16,7 @@ pub struct Table {
     /// The signing keys: the first signs, all verify.
     pub keys: Vec<Spanned<SecretSource>>,
     /// How long a visitor may be away.
-    pub idle_timeout: Lifetime,
+    pub idle_timeout: Spanned<Lifetime>,
     /// How long a session lasts at most.
     pub max_lifetime: Spanned<Lifetime>,
     /// The word that all cookies' names begin with.
@@ -31,7 +31,7 @@ impl Default for Table {
     fn default() -> Self {
         Self {
             keys: Vec::new(),
-            idle_timeout: Lifetime(Duration::from_secs(12 * 3600)),
+            idle_timeout: Spanned::new(0..0, Lifetime(Duration::from_secs(12 * 3600))),
             max_lifetime: Spanned::new(0..0, Lifetime(Duration::from_secs(7 * 24 * 3600))),
             cookie_name: CookieName("wxgate".to_owned()),
             cookie_domain: None,

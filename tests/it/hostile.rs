@@ -59,10 +59,18 @@ async fn no_spelling_of_an_identity_reaches_the_app() {
             ("/welcome", ""),
             ("/x", cookies.as_str()),
         ] {
-            for method in ["GET", "POST", "OPTIONS", "HEAD", "PROPFIND"] {
+            for (method, connection) in [
+                ("GET", "keep-alive"),
+                ("POST", "keep-alive"),
+                ("OPTIONS", "keep-alive"),
+                ("HEAD", "keep-alive"),
+                ("PROPFIND", "keep-alive"),
+                // Named here, the engine takes it away itself.
+                ("GET", name),
+            ] {
                 let text = format!(
                     "{method} {path} HTTP/1.1\r\nHost: {0}\r\nCookie: {cookie}\r\n{name}: spoofed\r\n{name}: spoofed\r\n\
-                     Connection: {name}, keep-alive\r\nContent-Length: 0\r\n\r\n",
+                     Connection: {connection}\r\nContent-Length: 0\r\n\r\n",
                     world.gateway
                 );
                 let answer = attack(&world, &mut visitor, text.as_bytes()).await;
