@@ -463,3 +463,30 @@ fn is_shared(response: &ResponseHeader) -> bool {
     }
     kept
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_caches_may_share_is_known() {
+        let shared = |name: &'static str, value: &str| {
+            let mut response = ResponseHeader::build(200, None).unwrap();
+            response.insert_header(name, value).unwrap();
+            is_shared(&response)
+        };
+        for value in ["public", "max-age=60", "S-MaxAge=1", "Public, max-age=1"] {
+            assert!(shared("Cache-Control", value), "{value}");
+        }
+        for value in [
+            "private, max-age=60",
+            "no-store",
+            "no-cache",
+            "must-revalidate",
+            "",
+        ] {
+            assert!(!shared("Cache-Control", value), "{value}");
+        }
+        assert!(shared("Expires", "Thu, 01 Dec 2033 16:00:00 GMT"));
+    }
+}

@@ -71,19 +71,23 @@
 //! | a forged, changed, moved or repeated session cookie | `signing::Keyring::open`, `session::Sessions::read` | `hostile::a_tampered_or_moved_session_is_none`, `signing::every_changed_character_is_refused`, `session::a_session_holds_at_its_host_and_account_alone` |
 //! | a login cookie used as a session | the purpose inside the signature | `session::a_login_is_no_session` |
 //! | a session that never ends | idle and absolute limits | `session::idle_and_absolute_limits_end_it_and_half_the_idle_time_renews_it` |
+//! | a login cookie planted from another host of the domain | `login::Login::listed`, by a cookie that is bound to this host | `login::a_login_cookie_that_another_host_planted_logs_nobody_in` |
+//! | guessing codes at the account's cost | `callback::Callbacks` counts them | `login::one_login_costs_three_calls_at_most` |
 //! | login CSRF, session fixation: a callback link sent to another person | `login::carried`, then `wechat::Answer::for_login`, before the code is spent | `login::another_browser_with_the_same_link_gets_nothing`, `login::a_state_must_be_the_cookies_own` |
 //! | a code spent twice by doubled callbacks | `callback::Callbacks`: one flight for each (login, code) | `login::eight_callbacks_at_once_make_one_call_and_eight_redirects` |
 //! | `code` or `state` twice in a callback | `wechat::callback` takes them if equal | `wechat::repeated_parameters_must_agree` |
-//! | an endless login loop | attempts in the state, rounds in the login cookies | `login::a_browser_without_cookies_is_stopped_after_two_rounds`, `login::a_session_that_does_not_stick_is_stopped_after_four_rounds`, `login::a_code_that_wechat_never_takes_is_tried_three_times` |
-//! | an open redirect by `login?to=` or by an odd path | `origin::ReturnTo`, made by the WHATWG parser | `origin::a_parameter_never_leaves_the_origin`, `hostile::a_way_back_never_leaves_the_host` |
+//! | an endless login loop | attempts in the state, rounds in the login cookies | `login::a_browser_without_cookies_is_stopped_after_two_rounds`, `login::a_session_that_does_not_stick_is_stopped_after_four_rounds`, `login::a_code_that_wechat_never_takes_is_tried_three_times`, `login::a_second_cookie_of_the_same_name_is_no_loop` |
+//! | an open redirect by `login?to=` or by an odd path | `origin::ReturnTo`, made by the WHATWG parser | `origin::a_parameter_never_leaves_the_origin`, `hostile::a_way_back_never_leaves_the_host`, `hostile::a_page_leads_to_no_other_host` |
 //! | a redirect built from `X-Forwarded-Host` | `origin::PublicOrigin` comes from the file alone | `hostile::a_way_back_never_leaves_the_host` |
 //! | a path that is public to the gateway and private to the app | `route::Routes::decide`: none when a reading is stricter | `route::a_path_that_could_be_a_stricter_routes_is_not_decided`, `hostile::a_path_that_looks_public_is_not` |
 //! | an unusual method past the lock | the decision does not look at it | `hostile::every_method_needs_the_session` |
 //! | request smuggling, two hosts, absolute targets | `request::Asked::read` | `hostile::a_request_that_can_be_read_in_two_ways_is_refused`, `hostile::bytes_behind_a_request_are_no_second_one` |
-//! | forged `X-Forwarded-*` | `upstream::TrustedProxies`, from right to left | `hostile::what_a_client_says_of_its_way_is_rebuilt`, `upstream::proxies_are_walked_from_right_to_left_as_far_as_they_are_trusted` |
+//! | forged `X-Forwarded-*` | `upstream::TrustedProxies`, from right to left | `hostile::what_a_client_says_of_its_way_is_rebuilt`, `hostile::what_a_proxy_passes_on_unknowing_is_not_believed`, `upstream::proxies_are_walked_from_right_to_left_as_far_as_they_are_trusted` |
+//! | a WebSocket opened by another site's page | `request::Asked::is_foreign_socket` | `hostile::a_websocket_for_another_sites_page_gets_no_visitor` |
+//! | targets and headers without end | `request::Asked::read` | `hostile::too_much_is_refused_before_it_is_read`, `route::a_long_path_is_decided_at_once` |
 //! | an app that answers in the gateway's name | `upstream_response_filter` | `proxying::an_app_sets_its_own_cookies_and_none_of_ours` |
 //! | an app that switches protocols uninvited | `upstream_response_filter` | `hostile::an_app_cannot_switch_protocols_uninvited` |
-//! | a session in an answer that a cache shares | `response_filter` renews in none such | `visit::a_session_is_renewed_under_a_new_key_and_at_half_its_idle_time` |
+//! | a session in an answer that a cache shares | `response_filter` renews in none such | `visit::a_session_is_renewed_under_a_new_key_and_at_half_its_idle_time`, `gateway::an_answer_that_caches_may_share_is_known` |
 //! | a secret, token or code in a log or answer | `secret::Secret`, `logging`, texts that are `&'static str` | `secrets::nothing_secret_is_said_at_any_level` |
 //! | script in a page | `html::escape`, a policy without script | `reply::what_a_visitor_brings_is_escaped` |
 

@@ -2,7 +2,7 @@
 //! app tells what it saw.
 
 use crate::client::{Answer, Browser, WECHAT, Wire, send};
-use crate::world::{OPENID, World};
+use crate::world::{Extra, OPENID, World};
 
 /// Sends `bytes`, then sees that the gateway still serves.
 async fn attack(world: &World, visitor: &mut Browser, bytes: &[u8]) -> Answer {
@@ -514,5 +514,115 @@ async fn request_trailers_stay_behind() {
         assert!(!request.text().contains("spoofed"), "{}", request.text());
         assert_eq!(request.value("trailer"), None);
         assert_eq!(request.body, b"hi");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_proxy_passes_on_unknowing_is_not_believed() {
+    let world = World::with(Extra {
+        server: "trusted_proxies = [\"127.0.0.1\"]",
+        ..Extra::default()
+    })
+    .await;
+    let mut client = Browser::new(WECHAT);
+    for name in [
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X-Forwarded-Prefix",
+        "X-Forwarded-Uri",
+        "X-Forwarded-Port",
+        "True-Client-IP",
+        "Client-IP",
+        "Forwarded",
+        "X.Forwarded.For",
+        "X.Real.IP",
+    ] {
+        let answer = client
+            .ask(
+                "GET",
+                world.gateway,
+                "/pay/notify",
+                &[(name, "spoofed")],
+                b"",
+            )
+            .await;
+        assert_eq!(answer.status, 200, "{name}");
+        let seen = world.app.last();
+        assert!(!seen.text().contains("spoofed"), "{}", seen.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_for_another_sites_page_gets_no_visitor() {
+    let world = World::new().await;
+    let visitor = world.visitor().await;
+    let own = format!("http://{}", world.gateway);
+    for (origin, status) in [
+        ("https://evil.example", 403),
+        ("http://127.0.0.1.evil.example", 403),
+        ("null", 403),
+        ("", 403),
+        (own.as_str(), 101),
+    ] {
+        let headers = [
+            ("Origin", origin),
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+        ];
+        let answer = send(
+            world.gateway,
+            visitor.request("GET", world.gateway, "/socket", &headers, b""),
+        )
+        .await;
+        assert_eq!(answer.status, status, "{origin}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_much_is_refused_before_it_is_read() {
+    let world = World::new().await;
+    let mut visitor = world.visitor().await;
+    let host = world.gateway;
+    for (request, status) in [
+        (
+            format!(
+                "GET /{} HTTP/1.1\r\nHost: {host}\r\n\r\n",
+                "a/../".repeat(4_000)
+            ),
+            414,
+        ),
+        (
+            format!(
+                "GET / HTTP/1.1\r\nHost: {host}\r\nCookie: {}\r\n\r\n",
+                "a=b; ".repeat(20_000)
+            ),
+            431,
+        ),
+    ] {
+        assert_eq!(
+            attack(&world, &mut visitor, request.as_bytes())
+                .await
+                .status,
+            status
+        );
+    }
+    assert!(seen(&world).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_leads_to_no_other_host() {
+    let world = World::new().await;
+    for (target, link) in [
+        ("//evil.example/x", "/.//evil.example/x"),
+        ("/\\evil.example/x", "/./\\evil.example/x"),
+    ] {
+        let mut desktop = Browser::new(crate::client::DESKTOP);
+        let page = desktop.open(world.gateway, target).await;
+        assert_eq!(page.status, 403);
+        assert!(
+            page.text().contains(&format!("href=\"{link}\"")),
+            "{}",
+            page.text()
+        );
     }
 }

@@ -401,3 +401,81 @@ async fn a_target_too_long_for_a_cookie_loses_its_query_and_not_the_visitor() {
         &format!("http://{}{kept}", world.gateway)
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_cookie_that_another_host_planted_logs_nobody_in() {
+    let world = World::new().await;
+    // The attacker's own login, as far as the callback.
+    let (attacker, callback) = world.until_callback("/attackers").await;
+    let planted = attacker.cookie("wxgate-login-").unwrap().clone();
+    let mut victim = Browser::new(WECHAT);
+    victim.open(world.gateway, "/own").await;
+    victim.jar.push(planted);
+    let answer = victim.open(world.gateway, &callback).await;
+    assert!(session_of(&answer).is_none(), "{answer:?}");
+    assert!(answer.location().contains("/connect/oauth2/authorize"));
+    assert_eq!(world.exchanges(), 0);
+    // The victim goes on as themselves.
+    let (addr, target) = split(answer.location());
+    let (answer, _) = victim.visit(addr, &target).await;
+    assert_eq!((answer.status, world.exchanges()), (200, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_login_costs_three_calls_at_most() {
+    let world = World::new().await;
+    let (browser, callback) = world.until_callback("/").await;
+    let (_, state) = callback.split_once("&state=").unwrap();
+    for code in 0..10 {
+        let target = format!("/.wxgate/callback?code=guess{code}&state={state}");
+        let answer = browser.clone().open(world.gateway, &target).await;
+        assert!(session_of(&answer).is_none());
+    }
+    assert_eq!(world.exchanges(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_cookie_of_the_same_name_is_no_loop() {
+    let world = World::new().await;
+    let mut browser = Browser::new(WECHAT);
+    browser.jar.push(crate::client::Cookie {
+        name: "wxgate_shop".into(),
+        value: "junk".into(),
+        path: "/x".into(),
+    });
+    let (answer, _) = browser.visit(world.gateway, "/x/page").await;
+    assert_eq!(answer.status, 403);
+    assert!(world.simulator.calls().authorize.total <= 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_accounts_with_one_appid_are_two_logins() {
+    let world = World::new().await;
+    let tables = format!(
+        r#"
+[accounts.second]
+app_id = "{}"
+app_secret = {{ file = "app_secret" }}
+callback_origin = "http://{{gateway}}"
+sandbox = true
+open_base_url = "{{wechat}}"
+api_base_url = "{{wechat}}"
+
+[[routes]]
+host = "127.0.0.1"
+path = "/second"
+upstream = "http://{}"
+account = "second"
+"#,
+        world.app_id, world.app.addr
+    );
+    let both = World::with(crate::world::Extra {
+        tables: &tables,
+        ..crate::world::Extra::default()
+    })
+    .await;
+    let mut browser = both.visitor().await;
+    let (answer, _) = browser.visit(both.gateway, "/second/page").await;
+    assert_eq!(answer.status, 200);
+    assert!(browser.cookie("wxgate_shop").is_some() && browser.cookie("wxgate_second").is_some());
+}

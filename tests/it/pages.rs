@@ -34,7 +34,7 @@ fn assert_page(page: &Answer, status: u16) {
     assert_eq!(page.value("content-type"), Some("text/html; charset=utf-8"));
     assert_eq!(page.value("cache-control"), Some("no-store"));
     assert_eq!(page.value("x-content-type-options"), Some("nosniff"));
-    assert_eq!(page.value("referrer-policy"), Some("no-referrer"));
+    assert_eq!(page.values("referrer-policy"), [referrer_policy(&text)]);
     assert_eq!(page.value("x-frame-options"), Some("DENY"));
     assert!(text.len() < 32 * 1024, "{} bytes", text.len());
     assert!(
@@ -47,6 +47,16 @@ fn assert_page(page: &Answer, status: u16) {
     );
     assert_policy(page);
     assert_self_contained(&text);
+}
+
+/// An address may hold a code, which no page passes on. But under `no-referrer`
+/// browsers send forms with `Origin: null`, and nobody could log out.
+fn referrer_policy(text: &str) -> &'static str {
+    if text.contains("<form") {
+        "same-origin"
+    } else {
+        "no-referrer"
+    }
 }
 
 /// The policy allows one style, that of the page, and no script.
@@ -189,7 +199,7 @@ fn read_code(text: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_qr_code_reads_as_the_address() {
     let world = World::new().await;
-    let long = format!("/?long={}", "x".repeat(400));
+    let long = format!("/?long={}", "x".repeat(180));
     for target in ["/", "/goods/42?from=a&q=%E8%8C%B6", &long] {
         let page = Browser::new(DESKTOP).open(world.gateway, target).await;
         assert_page(&page, 403);

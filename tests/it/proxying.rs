@@ -327,6 +327,56 @@ async fn a_websocket_may_stand_in_a_list_of_connection_options() {
     echoes("keep-alive, Upgrade").await;
 }
 
+/// An app that answers before it has read to the end of the request.
+fn quick_app() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        // Ends with the process: nobody connects any more.
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || echo_at_once(stream));
+        }
+    });
+    format!("http://{address}")
+}
+
+fn echo_at_once(mut stream: std::net::TcpStream) -> std::io::Result<()> {
+    use std::io::{Read as _, Write as _};
+    let mut bytes = [0; 4096];
+    let _ = stream.read(&mut bytes)?;
+    stream.write_all(
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    )?;
+    loop {
+        let count = stream.read(&mut bytes)?;
+        if count == 0 {
+            return Ok(());
+        }
+        stream.write_all(&bytes[..count])?;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_of_a_quick_app_stays_open() {
+    let tables = open_route("127.0.0.1", "/quick", &quick_app());
+    let world = World::with(Extra {
+        tables: &tables,
+        ..Extra::default()
+    })
+    .await;
+    for _ in 0..200 {
+        let mut wire = Wire::to(world.gateway).await;
+        wire.send(format!(
+            "GET /quick HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+            world.gateway
+        ))
+        .await;
+        assert_eq!(wire.answer(false).await.status, 101);
+        wire.send(b"a message").await;
+        assert_eq!(wire.bytes(9).await, b"a message");
+    }
+}
+
 // The protocol's corners.
 
 #[tokio::test(flavor = "multi_thread")]

@@ -133,7 +133,15 @@ headers = {{ "X-From" = "gateway" }}
 session_cookie = "strip"
 {}
 "#,
-        extra.server, extra.session, extra.account, extra.route, extra.tables
+        extra.server,
+        extra.session,
+        extra.account,
+        extra.route,
+        // Tables that need them name the gateway and WeChat so.
+        extra
+            .tables
+            .replace("{gateway}", &gateway.to_string())
+            .replace("{wechat}", &wechat)
     )
 }
 
