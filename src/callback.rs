@@ -12,12 +12,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use moka::future::Cache;
-use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::endpoints;
 use crate::login::{self, Login};
-use crate::origin::ReturnTo;
+use crate::origin::{Host, ReturnTo};
 use crate::reply::{Reply, Trouble};
 use crate::request::Asked;
 use crate::route::{LoginAccount, Routes};
@@ -63,7 +62,7 @@ pub struct Callbacks {
     api: Api,
     sessions: Arc<Sessions>,
     routes: Arc<Routes>,
-    flights: Cache<Flight, Landing>,
+    flights: Cache<Flight, Result<Session, Failure>>,
     /// How many codes each login has had exchanged.
     codes: Cache<State, Arc<AtomicUsize>>,
 }
@@ -74,9 +73,6 @@ struct Flight {
     state: State,
     code: [u8; 32],
 }
-
-/// Where an exchange's result will be.
-type Landing = watch::Receiver<Option<Result<Session, Failure>>>;
 
 /// Why an exchange opened no session.
 #[derive(Clone, Debug)]
@@ -254,8 +250,8 @@ impl Callbacks {
         }
     }
 
-    /// One call for each (login, code). The call runs in a task of its own, so
-    /// that a visitor who leaves does not take the others' answer along.
+    /// One call for each (login, code): whoever comes while it runs, or soon
+    /// after, gets the same answer.
     async fn exchange_once(
         &self,
         login: &Login,
@@ -271,33 +267,21 @@ impl Callbacks {
             .codes
             .get_with(login.state.clone(), async { Arc::default() })
             .await;
-        let start = async {
-            let (landed, landing) = watch::channel(None);
+        let exchange = async {
             if codes.fetch_add(1, Ordering::Relaxed) >= MAX_CODES {
-                landed.send_replace(Some(Err(Failure::TooManyCodes)));
-                return landing;
+                return Err(Failure::TooManyCodes);
             }
             let work = Work {
-                api: self.api.clone(),
-                sessions: Arc::clone(&self.sessions),
-                account: Arc::clone(account),
-                host: login.host.clone(),
+                api: &self.api,
+                sessions: &self.sessions,
+                account,
+                host: &login.host,
                 scope: login.scope,
-                code: code.clone(),
                 now,
             };
-            tokio::spawn(async move {
-                let result = work.run().await;
-                landed.send_replace(Some(result));
-            });
-            landing
+            work.run(code).await
         };
-        let mut landing = self.flights.get_with(flight, start).await;
-        let landed = landing.wait_for(Option::is_some).await;
-        landed
-            .ok()
-            .and_then(|result| result.clone())
-            .unwrap_or(Err(Failure::Internal))
+        self.flights.get_with(flight, exchange).await
     }
 
     fn after_failure(
@@ -382,22 +366,21 @@ fn consequence(meaning: Meaning) -> Trouble {
 }
 
 /// One exchange, with all it needs.
-struct Work {
-    api: Api,
-    sessions: Arc<Sessions>,
-    account: Arc<LoginAccount>,
-    host: crate::origin::Host,
+struct Work<'a> {
+    api: &'a Api,
+    sessions: &'a Sessions,
+    account: &'a LoginAccount,
+    host: &'a Host,
     scope: Scope,
-    code: Code,
     now: Millis,
 }
 
-impl Work {
-    async fn run(self) -> Result<Session, Failure> {
+impl Work<'_> {
+    async fn run(&self, code: &Code) -> Result<Session, Failure> {
         let account = &self.account.wechat;
         let grant = self
             .api
-            .exchange(account, &self.code)
+            .exchange(account, code)
             .await
             .map_err(|error| self.failed("exchange", error))?;
         if grant.is_snapshot() {
@@ -425,8 +408,8 @@ impl Work {
         };
         self.sessions
             .open(
-                &self.host,
-                &self.account,
+                self.host,
+                self.account,
                 &grant,
                 self.scope,
                 profile,

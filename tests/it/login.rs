@@ -479,3 +479,69 @@ account = "second"
     assert_eq!(answer.status, 200);
     assert!(browser.cookie("wxgate_shop").is_some() && browser.cookie("wxgate_second").is_some());
 }
+
+/// An api that gives one answer to everybody.
+async fn fixed_api(body: &'static str) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut bytes = [0; 4096];
+            let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut bytes).await;
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer.as_bytes()).await;
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_granted_less_than_was_asked_is_not_let_in() {
+    let api = fixed_api(r#"{"access_token":"t","openid":"oSomebody","scope":"snsapi_base"}"#).await;
+    let world = World::with(crate::world::Extra {
+        api: Some(api),
+        ..crate::world::Extra::default()
+    })
+    .await;
+    let mut browser = Browser::new(WECHAT);
+    let answer = browser.open(world.gateway, "/member").await;
+    let state = answer
+        .location()
+        .split("state=")
+        .nth(1)
+        .unwrap()
+        .split('#')
+        .next()
+        .unwrap()
+        .to_owned();
+    let answer = browser
+        .open(
+            world.gateway,
+            &format!("/.wxgate/callback?code=c&state={state}"),
+        )
+        .await;
+    assert_eq!(answer.status, 502);
+    assert!(session_of(&answer).is_none(), "{answer:?}");
+    // Who was asked for less is let in, and as no more than that.
+    let answer = browser.open(world.gateway, "/").await;
+    let state = answer
+        .location()
+        .split("state=")
+        .nth(1)
+        .unwrap()
+        .split('#')
+        .next()
+        .unwrap()
+        .to_owned();
+    let answer = browser
+        .open(
+            world.gateway,
+            &format!("/.wxgate/callback?code=c&state={state}"),
+        )
+        .await;
+    assert!(session_of(&answer).is_some(), "{answer:?}");
+}
