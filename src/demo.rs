@@ -6,7 +6,7 @@
 //! disk is gone when it ends.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -18,11 +18,16 @@ use crate::signing::generate_key;
 use crate::simulator::{Settings, Shop, SimAccount, Simulator};
 
 /// The demo's address, if it is free.
-pub const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 /// Why the demo does not start.
 #[derive(Debug, Error)]
 pub enum DemoError {
+    /// Every address at once is none that a browser can be sent to.
+    #[error(
+        "{0} is no address that a browser can open; give one of this machine's, such as 127.0.0.1:8080"
+    )]
+    Unspecified(SocketAddr),
     /// A socket or file.
     #[error("the demo cannot start: {0}")]
     Io(#[from] io::Error),
@@ -82,7 +87,11 @@ path = "/pay/notify"
 upstream = "http://{shop}"
 auth = "none"
 "#,
-        host = address.ip(),
+        // An IPv6 address stands in brackets wherever a host does.
+        host = match address.ip() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        },
         shop = shop.addr(),
     )
 }
@@ -102,6 +111,9 @@ fn write(dir: &Path, name: &str, content: &str) -> io::Result<()> {
 /// # Errors
 /// See [`DemoError`].
 pub async fn start(address: SocketAddr, or_any: bool) -> Result<Demo, DemoError> {
+    if address.ip().is_unspecified() {
+        return Err(DemoError::Unspecified(address));
+    }
     let listener = match TcpListener::bind(address) {
         Err(error) if or_any && error.kind() == io::ErrorKind::AddrInUse => {
             TcpListener::bind((address.ip(), 0))?

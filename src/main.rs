@@ -229,6 +229,15 @@ fn understood(file: &ConfigFile, plan: &Plan) -> String {
             route.upstream
         ));
     }
+    for (above, below) in plan.routes.locked_below_open() {
+        text.push_str(&format!(
+            "warning  {0}{1} asks for a login and lies below {0}{2}, which is more open. An app that reads another \
+             spelling of a path as {1} lets everybody in; lock {2} and open what is to be open\n",
+            below.host,
+            below.path.as_str(),
+            above.path.as_str(),
+        ));
+    }
     text
 }
 

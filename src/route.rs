@@ -182,6 +182,23 @@ impl Routes {
             .unwrap_or_else(|| PublicOrigin::of(self.scheme, host))
     }
 
+    /// Routes that ask for more than one above them, as pairs (above, below).
+    /// What lies below an open route is only as safe as the app's reading of
+    /// paths is known here.
+    pub fn locked_below_open(&self) -> Vec<(&Route, &Route)> {
+        let sites = self.exact.values().chain(self.below.values());
+        let mut pairs: Vec<(&Route, &Route)> = sites
+            .flat_map(|site| site.routes.values().map(move |below| (site, below)))
+            .filter_map(|(site, below)| {
+                let (parent, _) = below.path.prefix().rsplit_once('/')?;
+                let above = site.longest_prefix(&site.routes, parent)?;
+                (!above.covers(below)).then_some((&**above, &**below))
+            })
+            .collect();
+        pairs.sort_by_key(|(_, below)| (below.host.to_string(), below.path.clone()));
+        pairs
+    }
+
     /// The file that WeChat asks for at `path`, on any host.
     pub fn verify_file(&self, path: &str) -> Option<&VerifyFile> {
         self.verify_files.get(path)
@@ -513,6 +530,17 @@ mod tests {
         ] {
             assert!(path(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_lock_below_an_open_route_is_told() {
+        let routes = table();
+        let found: Vec<String> = routes
+            .locked_below_open()
+            .iter()
+            .map(|(above, below)| format!("{} {}", above.path.as_str(), below.path.as_str()))
+            .collect();
+        assert_eq!(found, ["/ /Admin", "/ /secret"]);
     }
 
     #[test]

@@ -736,3 +736,73 @@ fn the_reference_names_every_setting_and_no_other() {
         );
     }
 }
+
+#[test]
+fn a_lock_below_an_open_route_is_warned_of() {
+    let text = GOOD.replacen(
+        "[[routes]]",
+        "[[routes]]\nhost = \"shop.example.com\"\npath = \"/open\"\nupstream = \"http://127.0.0.1:3000\"\nauth = \"none\"\n\n\
+         [[routes]]\nhost = \"shop.example.com\"\npath = \"/open/secret\"\nupstream = \"http://127.0.0.1:3000\"\naccount = \"shop\"\n\n[[routes]]",
+        1,
+    );
+    let output = checked(&text);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{}", complained(&output));
+    assert!(
+        told.contains("warning") && told.contains("/open/secret"),
+        "{told}"
+    );
+    assert!(!String::from_utf8_lossy(&checked(GOOD).stdout).contains("warning"));
+}
+
+#[test]
+fn a_file_in_another_encoding_is_told_by_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bytes = b"[server]\n# ".to_vec();
+    bytes.extend_from_slice(&[0xc4, 0xe3, b'\n']);
+    std::fs::write(dir.path().join("gateway.toml"), bytes).unwrap();
+    let output = with_secrets(&["check"], dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    let told = complained(&output);
+    assert!(
+        told.contains("gateway.toml:2") && told.contains("UTF-8"),
+        "{told}"
+    );
+}
+
+#[test]
+fn settings_that_could_never_serve_are_told() {
+    for (from, to, key) in [
+        ("listen = [", "listen = []\n# [", "server.listen"),
+        (
+            "[session]",
+            "[session]\ncookie_domain = \"other.example\"",
+            "routes[0].host",
+        ),
+        (
+            "[session]",
+            "[session]\nidle_timeout = \"30d\"",
+            "session.idle_timeout",
+        ),
+        (
+            "path = \"/\"",
+            "path = \"/\"\nupstream_host = \"a b/c\"",
+            "routes[0].upstream_host",
+        ),
+    ] {
+        assert!(GOOD.contains(from), "{from}");
+        let output = checked(&GOOD.replacen(from, to, 1));
+        assert_eq!(output.status.code(), Some(78), "{to}");
+        assert!(complained(&output).contains(key), "{}", complained(&output));
+    }
+}
+
+#[test]
+fn a_demo_at_every_address_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = wxgate(&["demo", "--listen", "0.0.0.0:0"], dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complained(&output).contains("no address that a browser can open"));
+}
