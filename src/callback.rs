@@ -7,22 +7,25 @@
 //! the visitor goes on: to the target, to WeChat again at most twice, or to a
 //! page that says why.
 
+mod exchange;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use moka::future::Cache;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
+use self::exchange::{Failure, Work, consequence, seconds};
 use crate::endpoints;
 use crate::login::{self, Login};
-use crate::origin::{Host, ReturnTo};
+use crate::origin::ReturnTo;
 use crate::reply::{Reply, Trouble};
 use crate::request::Asked;
 use crate::route::{LoginAccount, Routes};
-use crate::session::{Millis, Now, Session, Sessions};
+use crate::session::{Millis, Session, Sessions};
 use crate::wechat::callback::{NoAnswer, Verdict};
-use crate::wechat::{Answer, Api, ApiError, Code, Errcode, Meaning, Profile, Scope, State};
+use crate::wechat::{Answer, Api, ApiError, Code, Errcode, State};
 
 /// How many logins in a row may end without the session being kept.
 const MAX_ROUNDS: usize = 3;
@@ -72,16 +75,6 @@ pub struct Callbacks {
 struct Flight {
     state: State,
     code: [u8; 32],
-}
-
-/// Why an exchange opened no session.
-#[derive(Clone, Debug)]
-enum Failure {
-    Api(ApiError),
-    Snapshot,
-    GrantedLess,
-    TooManyCodes,
-    Internal,
 }
 
 impl Callbacks {
@@ -336,10 +329,6 @@ impl Callbacks {
     }
 }
 
-fn seconds(now: Millis) -> Now {
-    now / 1000
-}
-
 fn show(trouble: Trouble, to: ReturnTo) -> Outcome {
     Outcome::Show(Shown {
         trouble,
@@ -347,86 +336,4 @@ fn show(trouble: Trouble, to: ReturnTo) -> Outcome {
         errcode: None,
         cookies: Vec::new(),
     })
-}
-
-/// What an error of WeChat's leads to.
-fn consequence(meaning: Meaning) -> Trouble {
-    match meaning {
-        Meaning::Busy => Trouble::NoAnswer,
-        Meaning::CodeSpent => Trouble::CodeNotTaken,
-        Meaning::Refused => Trouble::Refused,
-        Meaning::Quota => Trouble::Quota,
-        Meaning::Barred => Trouble::Barred,
-        Meaning::Operator
-        | Meaning::NotGranted
-        | Meaning::TokenDead
-        | Meaning::RefreshDead
-        | Meaning::Unknown => Trouble::AccountBroken,
-    }
-}
-
-/// One exchange, with all it needs.
-struct Work<'a> {
-    api: &'a Api,
-    sessions: &'a Sessions,
-    account: &'a LoginAccount,
-    host: &'a Host,
-    scope: Scope,
-    now: Millis,
-}
-
-impl Work<'_> {
-    async fn run(&self, code: &Code) -> Result<Session, Failure> {
-        let account = &self.account.wechat;
-        let grant = self
-            .api
-            .exchange(account, code)
-            .await
-            .map_err(|error| self.failed("exchange", error))?;
-        if grant.is_snapshot() {
-            return Err(Failure::Snapshot);
-        }
-        if grant.scope() < self.scope {
-            warn!(
-                account = self.account.name.as_str(),
-                asked = self.scope.as_str(),
-                "WeChat granted less than was asked for"
-            );
-            return Err(Failure::GrantedLess);
-        }
-        let profile = match self.scope {
-            Scope::Base => Profile::default(),
-            // The visitor is known; without a profile the app knows less of them.
-            Scope::Userinfo => self
-                .api
-                .profile(account, &grant)
-                .await
-                .unwrap_or_else(|error| {
-                    self.failed("profile", error);
-                    Profile::default()
-                }),
-        };
-        self.sessions
-            .open(
-                self.host,
-                self.account,
-                &grant,
-                self.scope,
-                profile,
-                seconds(self.now),
-            )
-            .map_err(|_| Failure::Internal)
-    }
-
-    /// Logged once, here: the rest of the way only decides what is shown.
-    fn failed(&self, call: &'static str, api_error: ApiError) -> Failure {
-        let account = self.account.name.as_str();
-        let operators = matches!(&api_error, ApiError::Errcode { code, .. } if consequence(code.meaning()) == Trouble::AccountBroken);
-        if operators {
-            error!(account, call, "{api_error}");
-        } else {
-            warn!(account, call, "{api_error}");
-        }
-        Failure::Api(api_error)
-    }
 }

@@ -5,6 +5,7 @@
 //! that is possible, with its place, what was found and what would be right. No
 //! message repeats a line of the file, for it might hold a secret.
 
+mod keys;
 mod mistakes;
 mod resolve;
 

@@ -8,6 +8,7 @@
 
 mod answer;
 mod decide;
+mod response;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session as Downstream};
 use pingora::upstreams::peer::HttpPeer;
@@ -292,32 +293,7 @@ impl ProxyHttp for Gateway {
             error.as_up();
             return Err(error);
         }
-        for name in ["keep-alive", "proxy-connection", "trailer"] {
-            response.remove_header(name);
-        }
-        let names: Vec<HeaderName> = response
-            .headers
-            .keys()
-            .filter(|name| identity::is_identity(name.as_str()))
-            .cloned()
-            .collect();
-        for name in names {
-            response.remove_header(&name);
-        }
-        let ours = |cookie: &HeaderValue| self.sessions.cookies().sets_ours(cookie.as_bytes());
-        let cookies = response.headers.get_all(header::SET_COOKIE);
-        if cookies.iter().any(ours) {
-            let kept: Vec<HeaderValue> = cookies
-                .iter()
-                .filter(|cookie| !ours(cookie))
-                .cloned()
-                .collect();
-            response.remove_header(&header::SET_COOKIE);
-            for cookie in kept {
-                response.append_header(header::SET_COOKIE, cookie)?;
-            }
-        }
-        Ok(())
+        response::take_claims_away(response, self.sessions.cookies())
     }
 
     /// Renews the session's cookie, but never in an answer that caches between
@@ -332,7 +308,7 @@ impl ProxyHttp for Gateway {
         if let Some(Permit::Vouched(_, account, carried)) = &visit.permit
             && carried.renew
             && !response.status.is_informational()
-            && !is_shared(response)
+            && !response::is_shared(response)
         {
             let cookie = self.sessions.write(&carried.session, account, visit.now);
             response.append_header(header::SET_COOKIE, cookie)?;
@@ -350,7 +326,7 @@ impl ProxyHttp for Gateway {
         error: &Error,
         visit: &mut Visit,
     ) -> FailToProxy {
-        let trouble = trouble_of(error, visit);
+        let trouble = visit.trouble.or_else(|| response::trouble_of(error));
         let status = match trouble {
             Some(trouble) => self.tell(downstream, trouble, visit).await,
             None => 0,
@@ -423,70 +399,5 @@ impl Gateway {
         // Should the visitor be gone, there is nobody left to tell.
         let _ = reply.send(downstream).await;
         status
-    }
-}
-
-/// What a failure on the way to the app is to the visitor; `None` when the
-/// visitor is the one who left.
-fn trouble_of(error: &Error, visit: &Visit) -> Option<Trouble> {
-    if visit.trouble.is_some() {
-        return visit.trouble;
-    }
-    match (error.esource(), error.etype()) {
-        (
-            ErrorSource::Downstream,
-            ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed,
-        ) => None,
-        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Some(Trouble::RequestSlow),
-        (ErrorSource::Downstream, _) => Some(Trouble::BadRequest),
-        (_, ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
-            Some(Trouble::AppSlow)
-        }
-        (ErrorSource::Upstream, _) | (_, ErrorType::ConnectError) => Some(Trouble::AppDown),
-        (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Trouble::Internal),
-    }
-}
-/// Whether a cache between may keep `response` and give it to others: it says
-/// for how long, and does not say that it is private (RFC 9111, sections 3 and
-/// 5.2.2).
-fn is_shared(response: &ResponseHeader) -> bool {
-    let mut kept = ["expires", "cdn-cache-control", "surrogate-control"]
-        .iter()
-        .any(|name| response.headers.contains_key(*name));
-    for value in response.headers.get_all(header::CACHE_CONTROL) {
-        let value = value.as_bytes().to_ascii_lowercase();
-        let says = |word: &[u8]| value.windows(word.len()).any(|part| part == word);
-        if says(b"private") || says(b"no-store") || says(b"no-cache") {
-            return false;
-        }
-        kept |= says(b"public") || says(b"max-age") || says(b"s-maxage");
-    }
-    kept
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_that_caches_may_share_is_known() {
-        let shared = |name: &'static str, value: &str| {
-            let mut response = ResponseHeader::build(200, None).unwrap();
-            response.insert_header(name, value).unwrap();
-            is_shared(&response)
-        };
-        for value in ["public", "max-age=60", "S-MaxAge=1", "Public, max-age=1"] {
-            assert!(shared("Cache-Control", value), "{value}");
-        }
-        for value in [
-            "private, max-age=60",
-            "no-store",
-            "no-cache",
-            "must-revalidate",
-            "",
-        ] {
-            assert!(!shared("Cache-Control", value), "{value}");
-        }
-        assert!(shared("Expires", "Thu, 01 Dec 2033 16:00:00 GMT"));
     }
 }

@@ -8,6 +8,7 @@
 //! escaped where they are put in.
 
 mod page;
+mod words;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -15,7 +16,8 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session as Downstream;
 use serde_json::json;
 
-pub use page::{Onward, Page, Trouble};
+pub use page::{Onward, Page};
+pub use words::Trouble;
 
 /// An answer of the gateway's own.
 #[derive(Debug)]

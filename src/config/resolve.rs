@@ -5,12 +5,13 @@
 //! here, and once.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use http::HeaderName;
 use toml::Spanned;
 
+use super::keys::state_dir;
 use super::mistakes::Declared;
 use super::{AccountTable, File, LogTable, Mistakes, RouteTable, ServerTable};
 use crate::cookies::{CookieSettings, SameSiteSetting};
@@ -18,7 +19,7 @@ use crate::origin::{Host, PublicScheme};
 use crate::route::{AccountName, Auth, HostPattern, LoginAccount, Route, Routes};
 use crate::secret::Secret;
 use crate::session::{self, Lifetime};
-use crate::signing::{KeyError, Keyring};
+use crate::signing::Keyring;
 use crate::wechat::Account;
 use crate::wechat::account::{
     self, API_BASE_URL, API_FALLBACK_URL, BaseUrl, OPEN_BASE_URL, Parts, VerifyFile,
@@ -367,49 +368,4 @@ fn can_log_in(host: &HostPattern, account: &LoginAccount, cookies: &CookieSettin
         }
         HostPattern::Below(domain) => shared(domain),
     }
-}
-
-impl Plan {
-    /// The keys: those of the file, or one that is made once and kept in the
-    /// state directory with mode 0600.
-    ///
-    /// # Errors
-    /// When it can be neither read nor made, in words for the operator.
-    pub fn take_keys(&mut self) -> Result<Keyring, String> {
-        if let Some(keys) = self.keys.take() {
-            return Ok(keys);
-        }
-        let dir = self
-            .state_dir()
-            .ok_or("there is no place to keep a session key")?;
-        let secret = crate::signing::kept_key(&dir).map_err(|error| {
-            format!(
-                "no session key can be kept in {} ({error}); make one with `wxgate keygen` and set session.keys, or set server.state_dir to a directory this user can write",
-                dir.display()
-            )
-        })?;
-        Keyring::new(&[secret]).map_err(|(_, error): (usize, KeyError)| {
-            format!("{}/session.key {error}", dir.display())
-        })
-    }
-
-    /// Where a key is kept that `session.keys` does not give.
-    pub fn state_dir(&self) -> Option<PathBuf> {
-        state_dir(&self.server)
-    }
-}
-
-/// `server.state_dir`, systemd's state directory, or the user's.
-fn state_dir(server: &ServerTable) -> Option<PathBuf> {
-    let from = |name: &str| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    server
-        .state_dir
-        .clone()
-        .or_else(|| from("STATE_DIRECTORY"))
-        .or_else(|| from("XDG_STATE_HOME").map(|dir| dir.join("wxgate")))
-        .or_else(|| from("HOME").map(|dir| dir.join(".local/state/wxgate")))
 }

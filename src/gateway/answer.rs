@@ -16,7 +16,7 @@ use crate::login;
 use crate::origin::ReturnTo;
 use crate::reply::{Onward, Page, Reply, Trouble};
 use crate::request::{Asked, Kind, Unreadable};
-use crate::route::{Decided, LoginAccount, OutsideWeChat, Route};
+use crate::route::{Decided, OutsideWeChat};
 
 impl Gateway {
     /// Carries out a decision: `None` forwards.
@@ -49,8 +49,14 @@ impl Gateway {
                 Some(Reply::text(file.content()))
             }
             Decision::Login(route, account, reason) => {
-                let to = self.way_back(asked);
-                Some(self.login(route, account, to, 0, asked, visit, reason))
+                let start = login::Start {
+                    host: &asked.host,
+                    account,
+                    scope: route.scope,
+                    to: self.way_back(asked),
+                    attempt: 0,
+                };
+                Some(self.login(start, asked, visit, reason))
             }
             Decision::Refuse(trouble, reason) => {
                 visit.log.decided(Way::Refused, reason);
@@ -77,27 +83,13 @@ impl Gateway {
             .unwrap_or_else(ReturnTo::root)
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one login, which no other place needs together"
-    )]
     fn login(
         &self,
-        route: &Route,
-        account: &LoginAccount,
-        to: ReturnTo,
-        attempt: u8,
+        start: login::Start<'_>,
         asked: &Asked<'_>,
         visit: &mut Visit,
         reason: &'static str,
     ) -> Reply {
-        let start = login::Start {
-            host: &asked.host,
-            account,
-            scope: route.scope,
-            to,
-            attempt,
-        };
         match login::start(&self.sessions, asked.cookie_lines(), start, visit.now_ms) {
             Ok(reply) => {
                 visit.log.decided(Way::Login, reason);
@@ -187,28 +179,29 @@ impl Gateway {
         let Some(account) = &route.account else {
             return Reply::redirect(&target);
         };
-        match self
+        let session = self
             .sessions
-            .read(asked.cookie_lines(), &asked.host, account, visit.now)
-        {
-            Ok(carried) if carried.session.scope() >= route.scope => Reply::redirect(&target),
-            _ if asked.inside_wechat() || route.outside_wechat == OutsideWeChat::Redirect => self
-                .login(
-                    route,
-                    account,
-                    query.to,
-                    query.attempt,
-                    asked,
-                    visit,
-                    "login_endpoint",
-                ),
-            _ => {
-                visit
-                    .log
-                    .decided(Way::Refused, Trouble::OutsideWeChat.reason());
-                self.page(Trouble::OutsideWeChat, asked, &query.to, visit)
-            }
+            .read(asked.cookie_lines(), &asked.host, account, visit.now);
+        if session.is_ok_and(|carried| carried.session.scope() >= route.scope) {
+            return Reply::redirect(&target);
         }
+        if asked.kind() == Kind::Other {
+            // A picture or a script cannot log anybody in.
+            return self.login_required(asked);
+        }
+        if !asked.inside_wechat() && route.outside_wechat != OutsideWeChat::Redirect {
+            let trouble = Trouble::OutsideWeChat;
+            visit.log.decided(Way::Refused, trouble.reason());
+            return self.page(trouble, asked, &query.to, visit);
+        }
+        let start = login::Start {
+            host: &asked.host,
+            account,
+            scope: route.scope,
+            to: query.to,
+            attempt: query.attempt,
+        };
+        self.login(start, asked, visit, "login_endpoint")
     }
 
     fn logout(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {

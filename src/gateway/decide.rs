@@ -10,7 +10,7 @@ use crate::endpoints::Endpoint;
 use crate::reply::Trouble;
 use crate::request::{Asked, Kind};
 use crate::route::{Auth, Decided, LoginAccount, OutsideWeChat, Route};
-use crate::session::{Carried, NoSession, Now, Session};
+use crate::session::{Carried, Now, Session};
 use crate::wechat::account::VerifyFile;
 
 /// The evidence that a request may go to its app.
@@ -68,47 +68,46 @@ impl Gateway {
         if !route.takes(asked.method()) {
             return Decision::MethodNotAllowed(route);
         }
-        let Some(account) = &route.account else {
-            return match route.auth {
-                Auth::None => Decision::Forward(Permit::Public(Arc::clone(route))),
-                // `config` makes no such route; should one exist, nobody passes.
-                Auth::Required | Auth::Optional => {
-                    Decision::Refuse(Trouble::Internal, "route_without_account")
-                }
-            };
-        };
-        let session = match route.auth {
-            Auth::None => Err(NoSession::Absent),
-            Auth::Required | Auth::Optional => {
-                self.sessions
-                    .read(asked.cookie_lines(), &asked.host, account, now)
+        let account = match (&route.account, route.auth) {
+            (_, Auth::None) => return Decision::Forward(Permit::Public(Arc::clone(route))),
+            (Some(account), Auth::Required | Auth::Optional) => account,
+            // `config` makes no such route; should one exist, nobody passes.
+            (None, Auth::Required | Auth::Optional) => {
+                return Decision::Refuse(Trouble::Internal, "route_without_account");
             }
         };
-        // Why the visitor is not let in, if they are not.
-        let reason = match &session {
-            Ok(_) => "scope_too_low",
-            Err(why) => why.reason(),
-        };
-        match (route.auth, session, asked.kind()) {
-            (Auth::None, _, _) => Decision::Forward(Permit::Public(Arc::clone(route))),
-            (Auth::Optional, Err(_), _) => Decision::Forward(Permit::Anonymous(Arc::clone(route))),
-            (_, Ok(_), _) if asked.is_foreign_socket(self.sessions.cookies().domain()) => {
+        let welcome = route.auth == Auth::Optional;
+        let session = self
+            .sessions
+            .read(asked.cookie_lines(), &asked.host, account, now);
+        match session {
+            Ok(_) if asked.is_foreign_socket(self.sessions.cookies().domain()) => {
                 Decision::Refuse(Trouble::ForeignOrigin, "foreign_origin")
             }
-            (auth, Ok(carried), _)
-                if auth == Auth::Optional || carried.session.scope() >= route.scope =>
-            {
+            Ok(carried) if welcome || carried.session.scope() >= route.scope => {
                 let (route, account) = (Arc::clone(route), Arc::clone(account));
                 Decision::Forward(Permit::Vouched(route, account, Box::new(carried)))
             }
-            (_, _, Kind::Navigation)
-                if asked.inside_wechat() || route.outside_wechat == OutsideWeChat::Redirect =>
-            {
-                Decision::Login(route, account, reason)
-            }
-            (_, _, Kind::Navigation) => Decision::Refuse(Trouble::OutsideWeChat, reason),
-            (_, _, Kind::Form) => Decision::Refuse(Trouble::SessionEnded, reason),
-            (_, _, Kind::Other) => Decision::LoginRequired(reason),
+            Ok(_) => turn_away(asked, route, account, "scope_too_low"),
+            Err(_) if welcome => Decision::Forward(Permit::Anonymous(Arc::clone(route))),
+            Err(why) => turn_away(asked, route, account, why.reason()),
         }
+    }
+}
+
+/// What becomes of a request that needs a session and has none: whoever can be
+/// sent to WeChat and come back is sent, the rest are told.
+fn turn_away<'a>(
+    asked: &Asked<'_>,
+    route: &'a Arc<Route>,
+    account: &'a Arc<LoginAccount>,
+    reason: &'static str,
+) -> Decision<'a> {
+    let may_go = asked.inside_wechat() || route.outside_wechat == OutsideWeChat::Redirect;
+    match asked.kind() {
+        Kind::Navigation if may_go => Decision::Login(route, account, reason),
+        Kind::Navigation => Decision::Refuse(Trouble::OutsideWeChat, reason),
+        Kind::Form => Decision::Refuse(Trouble::SessionEnded, reason),
+        Kind::Other => Decision::LoginRequired(reason),
     }
 }

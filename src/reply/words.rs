@@ -1,0 +1,299 @@
+//! What can go wrong for a visitor, and what they are told: the one place for
+//! the texts of all pages.
+
+use http::StatusCode;
+
+/// What a visitor is told instead of being let in. Each has its own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// A browser that is not WeChat's.
+    OutsideWeChat,
+    /// The visitor refused at WeChat.
+    Refused,
+    /// The login's cookie did not come back.
+    CookieMissing,
+    /// Logins succeed and the session does not stay.
+    SessionNotKept,
+    /// WeChat took none of several codes.
+    CodeNotTaken,
+    /// WeChat gave no answer that could be used, several times.
+    NoAnswer,
+    /// WeChat cannot be reached at all.
+    Unreachable,
+    /// The account's settings are wrong.
+    AccountBroken,
+    /// The account's quota at WeChat is used up.
+    Quota,
+    /// WeChat bars this visitor.
+    Barred,
+    /// A snapshot page's virtual visitor.
+    Snapshot,
+    /// WeChat granted less than the route needs.
+    GrantedLess,
+    /// A form was sent after the session had ended.
+    SessionEnded,
+    /// `logout` was opened as a page.
+    ConfirmLogout,
+    /// The visitor has logged out.
+    LoggedOut,
+    /// The app cannot be reached.
+    AppDown,
+    /// The app took too long.
+    AppSlow,
+    /// Nothing is served at this host or path.
+    NotFound,
+    /// The request cannot be understood in one way only.
+    BadRequest,
+    /// The route or endpoint does not take this method.
+    MethodNotAllowed,
+    /// The request took too long to arrive.
+    RequestSlow,
+    /// A WebSocket for a page of another site.
+    ForeignOrigin,
+    /// A mistake of the gateway's own.
+    Internal,
+}
+
+/// What a page says.
+pub(super) struct Words {
+    pub(super) status: StatusCode,
+    /// Title and text.
+    pub(super) zh: (&'static str, &'static str),
+    /// Title and text.
+    pub(super) en: (&'static str, &'static str),
+}
+
+impl Trouble {
+    /// Its status and words, in Chinese and English.
+    pub(super) fn words(self) -> Words {
+        use StatusCode as S;
+        let (status, zh, en) = match self {
+            Self::OutsideWeChat => (
+                S::FORBIDDEN,
+                (
+                    "请在微信中打开",
+                    "本页面需要微信登录。请用微信扫描二维码，或在微信中打开下面的地址。",
+                ),
+                (
+                    "Please open in WeChat",
+                    "This page needs a WeChat login. Scan the code with WeChat, or open the address below in WeChat.",
+                ),
+            ),
+            Self::Refused => (
+                S::FORBIDDEN,
+                (
+                    "未获得授权",
+                    "您没有同意微信授权，因此无法继续。您可以再试一次。",
+                ),
+                (
+                    "Not authorised",
+                    "You did not agree to the WeChat authorisation, so we cannot go on. You can try again.",
+                ),
+            ),
+            Self::CookieMissing => (
+                S::FORBIDDEN,
+                (
+                    "无法完成登录",
+                    "登录信息没有返回：可能浏览器禁用了 Cookie，登录超过了十分钟，或链接来自另一台设备。请重新登录。",
+                ),
+                (
+                    "The login could not be completed",
+                    "Your browser did not send our login cookie back: cookies may be turned off, the login may have taken more than ten minutes, or the link may come from another device. Please log in again.",
+                ),
+            ),
+            Self::SessionNotKept => (
+                S::FORBIDDEN,
+                (
+                    "登录状态无法保存",
+                    "微信登录成功了，但浏览器没有保存登录状态。请允许本站使用 Cookie，然后再试一次。",
+                ),
+                (
+                    "The login does not stay",
+                    "WeChat logged you in, but your browser does not keep our cookie. Please allow cookies for this site and try again.",
+                ),
+            ),
+            Self::CodeNotTaken => (
+                S::BAD_GATEWAY,
+                ("登录未成功", "微信没有接受这次登录。请稍候再试。"),
+                (
+                    "The login did not succeed",
+                    "WeChat did not accept this login. Please try again in a moment.",
+                ),
+            ),
+            Self::NoAnswer => (
+                S::BAD_GATEWAY,
+                ("微信没有响应", "微信暂时没有给出有效的答复。请稍候再试。"),
+                (
+                    "WeChat does not answer",
+                    "WeChat gave no usable answer. Please try again in a moment.",
+                ),
+            ),
+            Self::Unreachable => (
+                S::BAD_GATEWAY,
+                ("无法连接微信", "本站暂时无法连接微信服务器。请稍候再试。"),
+                (
+                    "WeChat cannot be reached",
+                    "This site cannot reach WeChat at the moment. Please try again in a moment.",
+                ),
+            ),
+            Self::AccountBroken => (
+                S::BAD_GATEWAY,
+                (
+                    "公众号设置有误",
+                    "本站的公众号设置有误，请联系网站管理员，并告知下面的编号。",
+                ),
+                (
+                    "This site's WeChat account is not set up correctly",
+                    "Only the site's operator can mend this. Please report the numbers below.",
+                ),
+            ),
+            Self::Quota => (
+                S::SERVICE_UNAVAILABLE,
+                ("登录人数过多", "微信登录暂时繁忙。请一分钟后再试。"),
+                (
+                    "Too many logins",
+                    "WeChat takes no more logins for the moment. Please try again in a minute.",
+                ),
+            ),
+            Self::Barred => (
+                S::FORBIDDEN,
+                (
+                    "微信不允许登录",
+                    "微信限制了此帐号的登录。请在微信中查看帐号状态。",
+                ),
+                (
+                    "WeChat does not allow this login",
+                    "WeChat restricts this account. Please look at its state in WeChat.",
+                ),
+            ),
+            Self::Snapshot => (
+                S::FORBIDDEN,
+                (
+                    "请使用完整服务",
+                    "您正在浏览快照页。请点击页面下方的“使用完整服务”，然后继续。",
+                ),
+                (
+                    "Please use the full service",
+                    "This is a snapshot page. Tap 使用完整服务 (use the full service) at the bottom of the screen, then go on.",
+                ),
+            ),
+            Self::GrantedLess => (
+                S::BAD_GATEWAY,
+                ("授权范围不足", "微信给出的授权少于本页面所需。请再试一次。"),
+                (
+                    "Not enough was granted",
+                    "WeChat granted less than this page needs. Please try again.",
+                ),
+            ),
+            Self::SessionEnded => (
+                S::UNAUTHORIZED,
+                (
+                    "登录已过期",
+                    "您的登录已过期，刚才提交的内容没有送达。请返回复制内容，重新登录后再提交。",
+                ),
+                (
+                    "Your login has ended",
+                    "What you just sent was not delivered. Go back to copy it, log in again, and send it once more.",
+                ),
+            ),
+            Self::ConfirmLogout => (
+                S::METHOD_NOT_ALLOWED,
+                ("退出登录", "确定要退出登录吗？"),
+                ("Log out", "Do you want to log out?"),
+            ),
+            Self::LoggedOut => (
+                S::OK,
+                ("已退出登录", "您已退出登录。"),
+                ("Logged out", "You are logged out."),
+            ),
+            Self::AppDown => (
+                S::BAD_GATEWAY,
+                ("服务暂不可用", "网站暂时无法访问。请稍候刷新。"),
+                (
+                    "The site is down",
+                    "The site cannot be reached at the moment. Please reload in a moment.",
+                ),
+            ),
+            Self::AppSlow => (
+                S::GATEWAY_TIMEOUT,
+                ("服务响应超时", "网站没有及时响应。请稍候刷新。"),
+                (
+                    "The site is slow",
+                    "The site did not answer in time. Please reload in a moment.",
+                ),
+            ),
+            Self::NotFound => (
+                S::NOT_FOUND,
+                ("页面不存在", "这里没有内容。"),
+                ("Not found", "There is nothing here."),
+            ),
+            Self::BadRequest => (
+                S::BAD_REQUEST,
+                ("无法理解的请求", "地址或请求有误。"),
+                ("Bad request", "The address or the request is not valid."),
+            ),
+            Self::MethodNotAllowed => (
+                S::METHOD_NOT_ALLOWED,
+                ("不支持的请求方式", "此地址不支持这种请求方式。"),
+                (
+                    "Method not allowed",
+                    "This address does not take such a request.",
+                ),
+            ),
+            Self::RequestSlow => (
+                S::REQUEST_TIMEOUT,
+                ("请求超时", "请求没有及时送达。请检查网络后再试。"),
+                (
+                    "The request was too slow",
+                    "Your request did not arrive in time. Please check your connection and try again.",
+                ),
+            ),
+            Self::ForeignOrigin => (
+                S::FORBIDDEN,
+                ("来源不符", "此连接来自其他网站。"),
+                (
+                    "Another site",
+                    "This connection was asked for by a page of another site.",
+                ),
+            ),
+            Self::Internal => (
+                S::INTERNAL_SERVER_ERROR,
+                ("出错了", "网关发生错误。请稍候再试。"),
+                (
+                    "Something went wrong",
+                    "The gateway made a mistake. Please try again in a moment.",
+                ),
+            ),
+        };
+        Words { status, zh, en }
+    }
+
+    /// The name of this trouble in the access log.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::OutsideWeChat => "outside_wechat",
+            Self::Refused => "refused_at_wechat",
+            Self::CookieMissing => "login_cookie_missing",
+            Self::SessionNotKept => "session_not_kept",
+            Self::CodeNotTaken => "code_not_taken",
+            Self::NoAnswer => "wechat_no_answer",
+            Self::Unreachable => "wechat_unreachable",
+            Self::AccountBroken => "account_broken",
+            Self::Quota => "wechat_quota",
+            Self::Barred => "visitor_barred",
+            Self::Snapshot => "snapshot_visitor",
+            Self::GrantedLess => "granted_less",
+            Self::SessionEnded => "session_ended",
+            Self::ConfirmLogout => "confirm_logout",
+            Self::LoggedOut => "logged_out",
+            Self::AppDown => "app_down",
+            Self::AppSlow => "app_slow",
+            Self::NotFound => "not_found",
+            Self::BadRequest => "bad_request",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::RequestSlow => "request_slow",
+            Self::ForeignOrigin => "foreign_origin",
+            Self::Internal => "internal",
+        }
+    }
+}
