@@ -1,10 +1,10 @@
 //! The request's way: one Pingora phase, one step.
 //!
-//! Holds always: a request is forwarded only with a permit, and
-//! only `decide` makes one. Identity is written in
-//! `upstream_request_filter` alone: earlier, a client could have Pingora delete
-//! it by naming it in `Connection`. Every path ends in one line of the access
-//! log.
+//! Holds always: a request is forwarded only with a permit, and only `decide`
+//! makes one. Identity is written in `upstream_request_filter` alone: earlier, a
+//! client could have Pingora delete it by naming it in `Connection`. Every
+//! request that Pingora could parse ends in one line of the access log; what it
+//! could not is answered 400 by Pingora itself.
 
 mod answer;
 mod decide;
@@ -61,6 +61,7 @@ pub struct Gateway {
     /// Requests on their way, for those who wait for the last one.
     pub(crate) in_flight: Arc<AtomicUsize>,
 }
+
 /// One request's context.
 #[derive(Debug)]
 pub struct Visit {
@@ -94,6 +95,7 @@ fn since_1970() -> Duration {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
 }
+
 /// The header's bytes as they came; of HTTP/2, which has limits and framing of
 /// its own, none.
 fn raw_header(downstream: &Downstream) -> Bytes {

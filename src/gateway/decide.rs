@@ -51,6 +51,7 @@ pub(super) enum Decision<'a> {
     MethodNotAllowed(&'a Arc<Route>),
     LoginRequired(&'static str),
 }
+
 impl Gateway {
     /// The one decision about a request.
     pub(super) fn decide(&self, asked: &Asked<'_>, now: Now) -> Decision<'_> {

@@ -129,9 +129,8 @@ impl fmt::Display for HostPattern {
 
 /// `path` of a route: `/` or whole segments without a slash at the end. Only
 /// characters that every server reads alike.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[serde(try_from = "String")]
-#[derive(Default)]
 pub struct RoutePath(String);
 
 impl RoutePath {
