@@ -341,6 +341,34 @@ impl TryFrom<String> for AppHeaderValue {
 }
 
 impl Plan {
+    /// What is allowed and should be looked at all the same.
+    pub fn warnings(&self) -> Vec<String> {
+        let scheme = self.server.public_scheme;
+        let origins = self.accounts.iter().filter_map(|planned| {
+            let origin = planned.account.wechat.callback_origin();
+            (origin.scheme() != scheme).then(|| {
+                format!(
+                    "accounts.{}.callback_origin begins with {}:// while server.public_scheme is \"{}\": browsers will not send \
+                     the cookies back, and no login will last",
+                    planned.account.name.as_str(),
+                    origin.scheme().as_str(),
+                    scheme.as_str()
+                )
+            })
+        });
+        let locks = self.routes.locked_below_open();
+        let locks = locks.iter().map(|(above, below)| {
+            format!(
+                "{0}{1} asks for a login and lies below {0}{2}, which is more open: an app that reads another spelling of a \
+                 path as {1} lets everybody in; lock {2} and open what is to be open",
+                below.host,
+                below.path.as_str(),
+                above.path.as_str()
+            )
+        });
+        origins.chain(locks).collect()
+    }
+
     /// Reads and resolves the file at `path`.
     ///
     /// # Errors

@@ -108,6 +108,9 @@ fn run(file: &ConfigFile) -> ExitCode {
         Err(code) => return code,
     };
     logging::start(plan.log);
+    for warning in plan.warnings() {
+        tracing::warn!("{warning}");
+    }
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(code) => return code,
@@ -229,14 +232,8 @@ fn understood(file: &ConfigFile, plan: &Plan) -> String {
             route.upstream
         ));
     }
-    for (above, below) in plan.routes.locked_below_open() {
-        text.push_str(&format!(
-            "warning  {0}{1} asks for a login and lies below {0}{2}, which is more open. An app that reads another \
-             spelling of a path as {1} lets everybody in; lock {2} and open what is to be open\n",
-            below.host,
-            below.path.as_str(),
-            above.path.as_str(),
-        ));
+    for warning in plan.warnings() {
+        text.push_str(&format!("warning  {warning}\n"));
     }
     text
 }

@@ -69,7 +69,7 @@ impl Work<'_> {
         if grant.is_snapshot() {
             return Err(Failure::Snapshot);
         }
-        if grant.scope() < self.scope {
+        if grant.scope().is_some_and(|granted| granted < self.scope) {
             warn!(
                 account = self.account.name.as_str(),
                 asked = self.scope.as_str(),

@@ -56,9 +56,9 @@ impl Default for Timeouts {
 pub struct Grant {
     openid: OpenId,
     unionid: Option<UnionId>,
-    scope: Scope,
+    scope: Option<Scope>,
     snapshot: bool,
-    access_token: Secret,
+    access_token: Option<Secret>,
 }
 
 /// A visitor's profile. Every field is what the visitor chose to show.
@@ -105,8 +105,8 @@ impl Grant {
         self.unionid.as_ref()
     }
 
-    /// What the visitor granted.
-    pub fn scope(&self) -> Scope {
+    /// What the visitor granted, if WeChat said so.
+    pub fn scope(&self) -> Option<Scope> {
         self.scope
     }
 
@@ -162,14 +162,12 @@ impl Api {
         ));
         let answer = self.call(account, &query, &[secret, code.expose()]).await?;
         let openid = openid_of(&answer)?;
-        let access_token =
-            text(&answer, "access_token").ok_or(ApiError::Garbled("no access_token"))?;
         Ok(Grant {
             openid,
             unionid: unionid_of(&answer),
             scope: scope_of(&answer),
             snapshot: flag(&answer, "is_snapshotuser"),
-            access_token: Secret::new(access_token.to_owned()),
+            access_token: text(&answer, "access_token").map(|token| Secret::new(token.to_owned())),
         })
     }
 
@@ -178,7 +176,11 @@ impl Api {
     /// # Errors
     /// See [`ApiError`]; an answer about another visitor is none.
     pub async fn profile(&self, account: &Account, grant: &Grant) -> Result<Profile, ApiError> {
-        let token = grant.access_token.expose();
+        let token = grant
+            .access_token
+            .as_ref()
+            .ok_or(ApiError::Garbled("no access_token came with the openid"))?
+            .expose();
         let query = Secret::new(format!(
             "/sns/userinfo?access_token={}&openid={}&lang=zh_CN",
             utf8_percent_encode(token, COMPONENT),
@@ -308,16 +310,16 @@ fn unionid_of(answer: &Map<String, Value>) -> Option<UnionId> {
     UnionId::try_from(text(answer, "unionid")?.to_owned()).ok()
 }
 
-fn scope_of(answer: &Map<String, Value>) -> Scope {
-    let granted = text(answer, "scope").unwrap_or_default();
-    if granted
+fn scope_of(answer: &Map<String, Value>) -> Option<Scope> {
+    let granted = text(answer, "scope")?;
+    let profile = granted
         .split(',')
-        .any(|scope| scope.trim() == Scope::Userinfo.as_str())
-    {
+        .any(|scope| scope.trim() == Scope::Userinfo.as_str());
+    Some(if profile {
         Scope::Userinfo
     } else {
         Scope::Base
-    }
+    })
 }
 
 /// A nickname without what could reorder or break the text around it.
@@ -431,7 +433,7 @@ mod tests {
         assert_eq!(picture("javascript:alert(1)"), None);
         assert_eq!(
             scope_of(&answer(r#"{"scope":"snsapi_base,snsapi_userinfo"}"#).unwrap()),
-            Scope::Userinfo
+            Some(Scope::Userinfo)
         );
     }
 }

@@ -210,6 +210,16 @@ async fn a_browser_without_cookies_is_stopped_after_two_rounds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_keeps_half_of_the_cookies_is_stopped_too() {
+    let world = World::new().await;
+    let mut browser = Browser::new(WECHAT);
+    browser.forgets = Some("wxgate-pending");
+    let (answer, authorizes) = rounds(&world, &mut browser).await;
+    assert_eq!((answer.status, authorizes), (403, 3));
+    assert_eq!(world.exchanges(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_does_not_stick_is_stopped_after_four_rounds() {
     let world = World::new().await;
     let mut browser = Browser::new(WECHAT);
@@ -480,6 +490,12 @@ account = "second"
     assert!(browser.cookie("wxgate_shop").is_some() && browser.cookie("wxgate_second").is_some());
 }
 
+/// The state that a visitor is sent to WeChat with.
+fn state_of(answer: &Answer) -> String {
+    let (_, rest) = answer.location().split_once("state=").unwrap();
+    rest.split('#').next().unwrap().to_owned()
+}
+
 /// An api that gives one answer to everybody.
 async fn fixed_api(body: &'static str) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -509,15 +525,7 @@ async fn who_granted_less_than_was_asked_is_not_let_in() {
     .await;
     let mut browser = Browser::new(WECHAT);
     let answer = browser.open(world.gateway, "/member").await;
-    let state = answer
-        .location()
-        .split("state=")
-        .nth(1)
-        .unwrap()
-        .split('#')
-        .next()
-        .unwrap()
-        .to_owned();
+    let state = state_of(&answer);
     let answer = browser
         .open(
             world.gateway,
@@ -528,15 +536,7 @@ async fn who_granted_less_than_was_asked_is_not_let_in() {
     assert!(session_of(&answer).is_none(), "{answer:?}");
     // Who was asked for less is let in, and as no more than that.
     let answer = browser.open(world.gateway, "/").await;
-    let state = answer
-        .location()
-        .split("state=")
-        .nth(1)
-        .unwrap()
-        .split('#')
-        .next()
-        .unwrap()
-        .to_owned();
+    let state = state_of(&answer);
     let answer = browser
         .open(
             world.gateway,
@@ -544,4 +544,31 @@ async fn who_granted_less_than_was_asked_is_not_let_in() {
         )
         .await;
     assert!(session_of(&answer).is_some(), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_openid_alone_is_enough() {
+    let api = fixed_api(r#"{"openid":"oSomebody"}"#).await;
+    let world = World::with(crate::world::Extra {
+        api: Some(api),
+        ..crate::world::Extra::default()
+    })
+    .await;
+    for target in ["/", "/member"] {
+        let mut browser = Browser::new(WECHAT);
+        let answer = browser.open(world.gateway, target).await;
+        let state = state_of(&answer);
+        let answer = browser
+            .open(
+                world.gateway,
+                &format!("/.wxgate/callback?code=c&state={state}"),
+            )
+            .await;
+        assert!(session_of(&answer).is_some(), "{target}: {answer:?}");
+        assert_eq!(browser.open(world.gateway, target).await.status, 200);
+        assert_eq!(
+            world.app.last().value("x-wechat-openid").as_deref(),
+            Some("oSomebody")
+        );
+    }
 }
