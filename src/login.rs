@@ -299,6 +299,43 @@ mod tests {
         assert_eq!(login(13, None).rounds_before(&tabs), 0);
     }
 
+    /// The logins that a callback to `host` finds among `lines`.
+    fn found(sessions: &Sessions, lines: &[&str], host: &str, now: Millis) -> Vec<Login> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            let pair = line.split(';').next().unwrap();
+            headers.append(http::header::COOKIE, pair.parse().unwrap());
+        }
+        carried(sessions, &headers, &Host::new(host).unwrap(), now)
+    }
+
+    #[test]
+    fn a_login_is_found_in_time_at_its_host_and_under_its_own_name() {
+        let sessions = crate::session::tests::sessions(None);
+        let mine = login(1_000_000, None);
+        let cookie = mine.write(&sessions, LIFETIME);
+        let list = format!(
+            "{}={}",
+            sessions.cookies().pending_name(),
+            mine.state.piece()
+        );
+        let both = [cookie.as_str(), list.as_str()];
+        let all = found(&sessions, &both, "a.example", 1_000_000);
+        assert!(matches!(all.as_slice(), [one] if one.listed && one.state == mine.state));
+        assert_eq!(found(&sessions, &both, "a.example", 1_599_999).len(), 1);
+        assert_eq!(found(&sessions, &both, "a.example", 1_600_000).len(), 0);
+        assert_eq!(found(&sessions, &both, "b.example", 1_000_000).len(), 0);
+        let unlisted = found(&sessions, &both[..1], "a.example", 1_000_000);
+        assert!(matches!(unlisted.as_slice(), [one] if !one.listed));
+        let renamed = cookie.replacen(mine.state.piece(), "00000000", 1);
+        assert_eq!(
+            found(&sessions, &[&renamed, &list], "a.example", 1_000_000).len(),
+            0
+        );
+        let others = crate::session::tests::sessions(None);
+        assert_eq!(found(&others, &both, "a.example", 1_000_000).len(), 0);
+    }
+
     #[test]
     fn a_login_ends() {
         assert!(login(1_000_000, None).is_alive(1_599_999));

@@ -355,7 +355,7 @@ pub(crate) mod tests {
         }
     }
 
-    fn sessions(domain: Option<&str>) -> Sessions {
+    pub(crate) fn sessions(domain: Option<&str>) -> Sessions {
         let keys = Keyring::new(&[generate_key().unwrap()]).unwrap();
         let cookies = CookieSettings::new(
             "wxgate",
