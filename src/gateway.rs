@@ -9,11 +9,11 @@
 mod answer;
 mod decide;
 mod response;
+mod visit;
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,6 +26,7 @@ use tracing::warn;
 
 use self::answer::refuse_unread;
 use self::decide::Permit;
+pub use self::visit::Visit;
 use crate::access_log::{self, RequestId, Way};
 use crate::callback::Callbacks;
 use crate::cookies::ForApp;
@@ -34,8 +35,8 @@ use crate::origin::PublicScheme;
 use crate::reply::Trouble;
 use crate::request::Asked;
 use crate::route::{Routes, SessionCookie};
-use crate::session::{Millis, Now, Sessions};
-use crate::upstream::{self, Client, Resolver, TrustedProxies};
+use crate::session::Sessions;
+use crate::upstream::{self, Resolver, TrustedProxies};
 
 /// How long a connection may be idle between two requests.
 const KEEPALIVE_SECONDS: u64 = 60;
@@ -62,40 +63,6 @@ pub struct Gateway {
     pub(crate) in_flight: Arc<AtomicUsize>,
 }
 
-/// One request's context.
-#[derive(Debug)]
-pub struct Visit {
-    permit: Option<Permit>,
-    log: access_log::Entry,
-    request_id: RequestId,
-    client: Client,
-    now: Now,
-    /// The same moment, finer.
-    now_ms: Millis,
-    /// Which of the app's addresses is tried.
-    attempt: usize,
-    more_addresses: bool,
-    /// What went wrong before Pingora noticed, for the visitor's page.
-    trouble: Option<Trouble>,
-    _in_flight: InFlight,
-}
-
-/// Counts a request for as long as it is on its way.
-#[derive(Debug)]
-struct InFlight(Arc<AtomicUsize>);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-fn since_1970() -> Duration {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-}
-
 /// The header's bytes as they came; of HTTP/2, which has limits and framing of
 /// its own, none.
 fn raw_header(downstream: &Downstream) -> Bytes {
@@ -111,20 +78,7 @@ impl ProxyHttp for Gateway {
     type CTX = Visit;
 
     fn new_ctx(&self) -> Visit {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let now = since_1970();
-        Visit {
-            permit: None,
-            log: access_log::Entry::start(),
-            request_id: RequestId::next(),
-            client: Client::unknown(IpAddr::V4(Ipv4Addr::UNSPECIFIED), self.scheme),
-            now: now.as_secs(),
-            now_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
-            attempt: 0,
-            more_addresses: false,
-            trouble: None,
-            _in_flight: InFlight(Arc::clone(&self.in_flight)),
-        }
+        Visit::begin(&self.in_flight, self.scheme)
     }
 
     /// Pingora's limits, which are none, become ours.
