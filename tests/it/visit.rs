@@ -138,7 +138,15 @@ async fn a_profile_comes_with_consent() {
         .decode_utf8()
         .unwrap();
     assert_eq!(decoded, visitor.nickname);
-    assert!(seen.value("x-wechat-unionid").is_some());
+    assert_eq!(
+        seen.value("x-wechat-unionid").as_deref(),
+        Some(visitor.unionid.as_str())
+    );
+    assert!(
+        seen.value("x-wechat-avatar")
+            .unwrap()
+            .starts_with(&world.simulator.base_url())
+    );
     // One grant is enough for the routes that ask for less.
     assert_eq!(browser.open(world.gateway, "/").await.status, 200);
     assert_eq!(world.exchanges(), 1);
