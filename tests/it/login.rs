@@ -572,3 +572,32 @@ async fn an_openid_alone_is_enough() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_covers_what_was_asked_and_no_more() {
+    let api = fixed_api(
+        r#"{"access_token":"t","openid":"oSomebody","scope":"snsapi_base,snsapi_userinfo"}"#,
+    )
+    .await;
+    let world = World::with(crate::world::Extra {
+        api: Some(api),
+        ..crate::world::Extra::default()
+    })
+    .await;
+    let mut browser = Browser::new(WECHAT);
+    let answer = browser.open(world.gateway, "/").await;
+    let state = state_of(&answer);
+    browser
+        .open(
+            world.gateway,
+            &format!("/.wxgate/callback?code=c&state={state}"),
+        )
+        .await;
+    assert_eq!(browser.open(world.gateway, "/").await.status, 200);
+    assert_eq!(
+        world.app.last().value("x-wechat-scope").as_deref(),
+        Some("snsapi_base")
+    );
+    // Nobody has fetched a profile: the route that wants one asks.
+    assert_eq!(browser.open(world.gateway, "/member").await.status, 302);
+}
