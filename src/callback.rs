@@ -182,16 +182,8 @@ impl Callbacks {
     /// home; the rest begin anew once, from an address without the code.
     fn without_login(&self, asked: &Asked<'_>, state: Option<&State>, now: Millis) -> Outcome {
         let home = endpoints::home(&asked.host, &self.routes);
-        let logged_in = self
-            .routes
-            .accounts(&asked.host)
-            .into_iter()
-            .any(|account| {
-                self.sessions
-                    .read(asked.cookie_lines(), &asked.host, account, seconds(now))
-                    .is_ok()
-            });
-        if logged_in {
+        let session = endpoints::any_session(asked, &self.routes, &self.sessions, seconds(now));
+        if session.is_some() {
             return Outcome::Go(Reply::redirect(home.as_str()), "already_logged_in");
         }
         match state {

@@ -33,7 +33,7 @@ use crate::cookies::ForApp;
 use crate::identity::{self, AllowedUnderscores};
 use crate::origin::PublicScheme;
 use crate::reply::Trouble;
-use crate::request::Asked;
+use crate::request::{self, Asked};
 use crate::route::{Routes, SessionCookie};
 use crate::session::Sessions;
 use crate::upstream::{self, Resolver, TrustedProxies};
@@ -218,12 +218,7 @@ impl ProxyHttp for Gateway {
                 request.insert_header(header::COOKIE, line)?;
             }
         }
-        let authority = downstream
-            .req_header()
-            .headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok())
-            .unwrap_or_default();
+        let authority = request::authority(downstream.req_header()).unwrap_or_default();
         upstream::write_forwarded(request, &visit.client, authority, visit.request_id.as_str())?;
         for (name, value) in &route.headers {
             request.insert_header(name.clone(), value.clone())?;
@@ -319,11 +314,7 @@ impl ProxyHttp for Gateway {
             id: visit.request_id.as_str(),
             client: Some(visit.client.address),
             method: header.method.as_str(),
-            host: header
-                .headers
-                .get(header::HOST)
-                .and_then(|host| host.to_str().ok())
-                .unwrap_or_default(),
+            host: request::authority(header).unwrap_or_default(),
             path: target.split('?').next().unwrap_or_default(),
             status,
         });

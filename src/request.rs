@@ -40,8 +40,6 @@ const MAX_HEADER: usize = 64 * 1024;
 pub struct Asked<'r> {
     /// The host, without port.
     pub host: Host,
-    /// The `Host` header as it came, with the port.
-    pub authority: &'r str,
     /// Path and query as they came and will be forwarded.
     pub target: &'r str,
     /// The target up to its `?`.
@@ -122,7 +120,6 @@ impl<'r> Asked<'r> {
         };
         Ok(Self {
             host,
-            authority,
             target,
             path,
             query,
@@ -270,7 +267,7 @@ fn names_length(raw: &[u8]) -> bool {
 }
 
 /// The authority: HTTP/2's `:authority`, or the one `Host` header.
-fn authority(header: &RequestHeader) -> Option<&str> {
+pub fn authority(header: &RequestHeader) -> Option<&str> {
     if header.version == Version::HTTP_2
         && let Some(authority) = header.uri.authority()
     {

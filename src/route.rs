@@ -271,12 +271,7 @@ impl Site {
         let mut prefix = path.strip_suffix('/').unwrap_or(path);
         // A long path is cut first, at the last boundary that can matter.
         if let Some(head) = prefix.as_bytes().get(..=self.longest) {
-            let cut = head.iter().rposition(|byte| *byte == b'/');
-            prefix = if prefix.len() > self.longest {
-                prefix.get(..cut?)?
-            } else {
-                prefix
-            };
+            prefix = prefix.get(..head.iter().rposition(|byte| *byte == b'/')?)?;
         }
         loop {
             if let Some(route) = routes.get(prefix) {

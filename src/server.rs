@@ -63,6 +63,9 @@ pub enum StartError {
         /// What the system said.
         reason: std::io::ErrorKind,
     },
+    /// A bound socket that cannot be used.
+    #[error("a listening socket cannot be used: {0}")]
+    Socket(std::io::Error),
     /// No session key.
     #[error("{0}")]
     Key(String),
@@ -97,20 +100,21 @@ struct Workers {
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
-fn bind(
-    address: SocketAddr,
-    setting: &'static str,
-) -> Result<(TcpListener, SocketAddr), StartError> {
-    let bound = TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    });
-    bound.map_err(|error| StartError::Bind {
+fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|error| StartError::Bind {
         address,
         setting,
         reason: error.kind(),
     })
+}
+
+/// A bound socket as a runtime takes it, with its address.
+fn prepared(listener: TcpListener) -> Result<(TcpListener, SocketAddr), StartError> {
+    let usable = listener.set_nonblocking(true);
+    let address = usable.and_then(|()| listener.local_addr());
+    address
+        .map(|address| (listener, address))
+        .map_err(StartError::Socket)
 }
 
 /// Starts the gateway of `plan` on threads of its own, and its admin paths on
@@ -124,7 +128,7 @@ pub fn start(plan: Plan) -> Result<Running, StartError> {
         .listen
         .get_ref()
         .iter()
-        .map(|address| bind(address.get(), "listen").map(|(listener, _)| listener));
+        .map(|address| bind(address.get(), "listen"));
     let listeners: Result<Vec<_>, _> = listeners.collect();
     start_on(plan, listeners?)
 }
@@ -135,20 +139,14 @@ pub fn start(plan: Plan) -> Result<Running, StartError> {
 /// # Errors
 /// See [`StartError`]; nothing is left running.
 pub fn start_on(mut plan: Plan, listeners: Vec<TcpListener>) -> Result<Running, StartError> {
-    let listeners: Vec<(TcpListener, SocketAddr)> = listeners
-        .into_iter()
-        .filter_map(|listener| {
-            listener.set_nonblocking(true).ok()?;
-            let address = listener.local_addr().ok()?;
-            Some((listener, address))
-        })
-        .collect();
+    let listeners = listeners.into_iter().map(prepared);
+    let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
     let keys = plan.take_keys().map_err(StartError::Key)?;
     let api = Api::new(Timeouts::default()).map_err(|error| StartError::Api(reason(&error)))?;
     let admin = plan
         .server
         .admin_listen
-        .map(|address| bind(address.get(), "admin_listen"))
+        .map(|address| bind(address.get(), "admin_listen").and_then(prepared))
         .transpose()?;
     let sessions = Arc::new(Sessions::new(
         keys,

@@ -42,8 +42,7 @@ impl Gateway {
                 let reply = self.page(Trouble::MethodNotAllowed, asked, &ReturnTo::root(), visit);
                 Some(reply.with_header(header::ALLOW, endpoint.allow()))
             }
-            Decision::Own(Endpoint::Callback) => Some(self.callback(asked, visit).await),
-            Decision::Own(endpoint) => Some(self.endpoint(endpoint, asked, visit)),
+            Decision::Own(endpoint) => Some(self.endpoint(endpoint, asked, visit).await),
             Decision::VerifyFile(file) => {
                 visit.log.decided(Way::VerifyFile, "verify_file");
                 Some(Reply::text(file.content()))
@@ -130,15 +129,14 @@ impl Gateway {
         }
     }
 
-    fn endpoint(&self, endpoint: Endpoint, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
+    async fn endpoint(&self, endpoint: Endpoint, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
         visit.log.decided(Way::Endpoint, "endpoint");
         match endpoint {
+            Endpoint::Callback => self.callback(asked, visit).await,
             Endpoint::Login => self.login_endpoint(asked, visit),
             Endpoint::Logout => self.logout(asked, visit),
             Endpoint::Me | Endpoint::OpenId => self.who_am_i(endpoint, asked, visit),
-            Endpoint::Callback | Endpoint::Unknown => {
-                self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit)
-            }
+            Endpoint::Unknown => self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit),
         }
     }
 
