@@ -52,6 +52,8 @@ pub struct ServerTable {
     pub admin_listen: Option<ListenAddress>,
     /// What visitors' browsers see.
     pub public_scheme: PublicScheme,
+    /// Whether HTTP/2 without TLS is understood beside HTTP/1.1.
+    pub h2c: bool,
     /// Whose `X-Forwarded-*` are believed.
     pub trusted_proxies: TrustedProxies,
     /// Header names with `_` that are forwarded all the same.
@@ -73,6 +75,7 @@ impl Default for ServerTable {
             ),
             admin_listen: None,
             public_scheme: PublicScheme::Https,
+            h2c: false,
             trusted_proxies: TrustedProxies::default(),
             underscore_headers: Vec::new(),
             threads: None,

@@ -25,9 +25,11 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use parking_lot::Mutex;
-use pingora::proxy::http_proxy_service;
+use pingora::apps::HttpServerOptions;
+use pingora::proxy::http_proxy;
 use pingora::server::Fds;
 use pingora::server::configuration::ServerConf;
+use pingora::services::listening::Service;
 use pingora::services::{ServiceReadyNotifier, ServiceWithDependents as _};
 use thiserror::Error;
 use tokio::runtime::Builder;
@@ -46,6 +48,8 @@ use crate::wechat::api::{Timeouts, reason};
 /// Connections to apps that are kept for reuse. Fewer than the requests at one
 /// time, and each of the rest opens a connection of its own.
 const UPSTREAM_POOL: usize = 512;
+/// How long an HTTP/2 connection may be without a request.
+const H2_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the last bytes of an answer may take after its request is counted
 /// as done.
 const LAST_BYTES: Duration = Duration::from_millis(50);
@@ -183,7 +187,7 @@ pub fn start_on(mut plan: Plan, listeners: Vec<TcpListener>) -> Result<Running, 
         stop,
         in_flight,
         drain_timeout: plan.server.drain_timeout.get(),
-        workers: Workers::start(threads, &gateway, &listeners, &stopped)?,
+        workers: Workers::start(threads, &gateway, plan.server.h2c, &listeners, &stopped)?,
         admin_task: admin.map(|(listener, _)| tokio::spawn(serve_admin(listener, stopped))),
     };
     for address in &running.listen {
@@ -199,6 +203,7 @@ impl Workers {
     fn start(
         count: usize,
         gateway: &Gateway,
+        h2c: bool,
         listeners: &[(TcpListener, SocketAddr)],
         stopped: &watch::Receiver<bool>,
     ) -> std::io::Result<Self> {
@@ -213,7 +218,7 @@ impl Workers {
                 .iter()
                 .map(|(listener, address)| Ok((listener.try_clone()?, *address)))
                 .collect();
-            let service = serve(gateway.clone(), sockets?, stopped.clone());
+            let service = serve(gateway.clone(), h2c, sockets?, stopped.clone());
             let mut end = workers.end.subscribe();
             let work = move || {
                 runtime.block_on(async {
@@ -240,6 +245,7 @@ impl Workers {
 
 async fn serve(
     gateway: Gateway,
+    h2c: bool,
     listeners: Vec<(TcpListener, SocketAddr)>,
     stopped: watch::Receiver<bool>,
 ) {
@@ -247,7 +253,12 @@ async fn serve(
         upstream_keepalive_pool_size: UPSTREAM_POOL,
         ..ServerConf::default()
     };
-    let mut service = http_proxy_service(&Arc::new(conf), gateway);
+    let mut proxy = http_proxy(&Arc::new(conf), gateway);
+    let mut options = HttpServerOptions::default();
+    options.h2c = h2c;
+    options.h2_idle_timeout = Some(H2_IDLE_TIMEOUT);
+    proxy.server_options = Some(options);
+    let mut service = Service::new("wxgate".to_owned(), proxy);
     let mut fds = Fds::new();
     for (listener, address) in listeners {
         let address = address.to_string();
