@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use self::exchange::{Failure, Work, consequence, seconds};
 use crate::endpoints;
+use crate::limits::Logins;
 use crate::login::{self, Login};
 use crate::origin::ReturnTo;
 use crate::reply::{Reply, Trouble};
@@ -65,6 +66,7 @@ pub struct Callbacks {
     api: Api,
     sessions: Arc<Sessions>,
     routes: Arc<Routes>,
+    logins: Arc<Logins>,
     flights: Cache<Flight, Result<Session, Failure>>,
     /// How many codes each login has had exchanged.
     codes: Cache<State, Arc<AtomicUsize>>,
@@ -78,12 +80,19 @@ struct Flight {
 }
 
 impl Callbacks {
-    /// Callbacks for `routes`, which open `sessions`.
-    pub fn new(api: Api, sessions: Arc<Sessions>, routes: Arc<Routes>) -> Self {
+    /// Callbacks for `routes`, which open `sessions`, as many at one time as
+    /// `logins` allows.
+    pub fn new(
+        api: Api,
+        sessions: Arc<Sessions>,
+        routes: Arc<Routes>,
+        logins: Arc<Logins>,
+    ) -> Self {
         Self {
             api,
             sessions,
             routes,
+            logins,
             codes: Cache::builder()
                 .max_capacity(100_000)
                 .time_to_live(CODE_MEMORY)
@@ -222,6 +231,14 @@ impl Callbacks {
         code: &Code,
         now: Millis,
     ) -> Outcome {
+        // Every duplicate waits too, and holds memory while it does. Nothing is
+        // spent: the same callback may be opened again.
+        let Some(_waiting) = self.logins.wait() else {
+            warn!(
+                "a login was put off: limits.logins_in_flight wait for WeChat, which answers slowly or not at all"
+            );
+            return show(Trouble::Busy, login.to);
+        };
         match self.exchange_once(&login, &account, code, now).await {
             Ok(session) => {
                 let cookie = self.sessions.write(&session, &account, seconds(now));

@@ -20,6 +20,7 @@ use toml::Spanned;
 pub use mistakes::{Mistake, Mistakes};
 pub use resolve::{Plan, PlannedAccount};
 
+use crate::limits::{self, BodySize, Seconds};
 use crate::origin::{PublicOrigin, PublicScheme};
 use crate::route::{
     AccountName, Auth, HostPattern, OutsideWeChat, RoutePath, SessionCookie, Snapshot,
@@ -36,6 +37,7 @@ use crate::wechat::account::{AppId, BaseUrl, VerifyFile};
 struct File {
     server: ServerTable,
     session: session::Table,
+    limits: limits::Table,
     store: StoreTable,
     log: LogTable,
     accounts: BTreeMap<Spanned<AccountName>, AccountTable>,
@@ -79,7 +81,7 @@ impl Default for ServerTable {
             trusted_proxies: TrustedProxies::default(),
             underscore_headers: Vec::new(),
             threads: None,
-            drain_timeout: Seconds(std::time::Duration::from_secs(10)),
+            drain_timeout: Seconds::new(10),
             state_dir: None,
         }
     }
@@ -107,31 +109,6 @@ impl TryFrom<String> for ListenAddress {
     }
 }
 
-/// A duration from a second to an hour, written `"30s"`.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Seconds(std::time::Duration);
-
-impl Seconds {
-    /// The duration.
-    pub fn get(self) -> std::time::Duration {
-        self.0
-    }
-}
-
-impl TryFrom<String> for Seconds {
-    type Error = String;
-
-    fn try_from(found: String) -> Result<Self, String> {
-        let allowed = std::time::Duration::from_secs(1)..=std::time::Duration::from_secs(3600);
-        humantime::parse_duration(&found)
-            .ok()
-            .filter(|duration| allowed.contains(duration))
-            .map(Self)
-            .ok_or_else(|| format!("found \"{found}\"; expected a duration from a second to an hour, such as \"30s\""))
-    }
-}
-
 /// A header name with `_`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "String")]
@@ -143,7 +120,10 @@ impl TryFrom<String> for UnderscoreHeader {
     fn try_from(found: String) -> Result<Self, String> {
         HeaderName::try_from(&found)
             .ok()
-            .filter(|name| name.as_str().contains('_') && !crate::identity::is_identity(name.as_str()))
+            .filter(|name| {
+                let name = name.as_str();
+                name.contains('_') && !crate::identity::is_identity(name) && !crate::upstream::says_where_from(name)
+            })
             .map(Self)
             .ok_or_else(|| format!("found \"{found}\"; expected the name of a header of your app's with \"_\" in it, such as \"x_legacy\""))
     }
@@ -251,6 +231,8 @@ struct RouteTable {
     snapshot: Snapshot,
     #[serde(default)]
     methods: Vec<MethodName>,
+    #[serde(default)]
+    max_body: BodySize,
     #[serde(default)]
     headers: BTreeMap<AppHeaderName, AppHeaderValue>,
     upstream_host: Option<AppHost>,

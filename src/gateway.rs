@@ -29,11 +29,13 @@ use self::decide::Permit;
 pub use self::visit::Visit;
 use crate::access_log::{self, RequestId, Way};
 use crate::callback::Callbacks;
+use crate::connection;
 use crate::cookies::ForApp;
 use crate::identity::{self, AllowedUnderscores};
+use crate::limits::Logins;
 use crate::origin::PublicScheme;
 use crate::reply::Trouble;
-use crate::request::{self, Asked};
+use crate::request::{self, Asked, Unreadable};
 use crate::route::{Routes, SessionCookie};
 use crate::session::Sessions;
 use crate::upstream::{self, Resolver, TrustedProxies};
@@ -55,6 +57,7 @@ pub struct Gateway {
     pub(crate) routes: Arc<Routes>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) callbacks: Arc<Callbacks>,
+    pub(crate) logins: Arc<Logins>,
     pub(crate) resolver: Resolver,
     pub(crate) trusted_proxies: Arc<TrustedProxies>,
     pub(crate) scheme: PublicScheme,
@@ -85,8 +88,9 @@ impl ProxyHttp for Gateway {
     async fn early_request_filter(
         &self,
         downstream: &mut Downstream,
-        _visit: &mut Visit,
+        visit: &mut Visit,
     ) -> Result<()> {
+        visit.odd_line = !connection::header_is_complete();
         // Only where Pingora keeps the connection anyway: it has marked those
         // of unclear framing to be closed.
         if downstream.get_keepalive().is_some() {
@@ -121,7 +125,11 @@ impl ProxyHttp for Gateway {
         {
             visit.request_id = id;
         }
-        let asked = Asked::read(header, &raw_header(downstream));
+        let asked = if visit.odd_line {
+            Err(Unreadable::Line)
+        } else {
+            Asked::read(header, &raw_header(downstream))
+        };
         let close = asked.is_err();
         let reply = match asked {
             Ok(asked) => {
@@ -148,6 +156,36 @@ impl ProxyHttp for Gateway {
         }
         reply.send(downstream).await?;
         Ok(true)
+    }
+
+    /// Bounds bodies: their size, whatever they said of it, and their slowness.
+    /// What passes through a WebSocket is no body.
+    async fn request_body_filter(
+        &self,
+        downstream: &mut Downstream,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        visit: &mut Visit,
+    ) -> Result<()> {
+        let Some(bytes) = body.as_ref().filter(|_| !downstream.was_upgraded()) else {
+            return Ok(());
+        };
+        let most = visit
+            .permit
+            .as_ref()
+            .map_or(0, |permit| permit.route().max_body.bytes());
+        visit.body.take(bytes.len());
+        let trouble = if visit.body.bytes > most {
+            Trouble::BodyTooLarge
+        } else if visit.body.is_too_slow() {
+            Trouble::RequestSlow
+        } else {
+            return Ok(());
+        };
+        visit.trouble = Some(trouble);
+        let mut error = Error::explain(ErrorType::InvalidHTTPHeader, trouble.reason());
+        error.as_down();
+        Err(error)
     }
 
     async fn upstream_peer(
@@ -199,7 +237,11 @@ impl ProxyHttp for Gateway {
             return Error::e_explain(ErrorType::InternalError, "a request without a permit");
         };
         let route = permit.route();
-        identity::strip(request, &self.allowed_underscores);
+        identity::strip(
+            request,
+            &self.allowed_underscores,
+            !route.methods.is_empty(),
+        );
         upstream::strip_forwarded(request);
         let kept = match (permit, route.session_cookie) {
             (Permit::Vouched(_, account, _), SessionCookie::Forward) => {
@@ -305,6 +347,7 @@ impl ProxyHttp for Gateway {
         _error: Option<&Error>,
         visit: &mut Visit,
     ) {
+        connection::request_is_done();
         let status = downstream
             .response_written()
             .map_or(0, |response| response.status.as_u16());

@@ -20,16 +20,38 @@ const FAMILY: &str = "x-wechat-";
 /// `-` are one, so that such a name can stand for another; by default they go.
 pub type AllowedUnderscores = HashSet<HeaderName>;
 
+/// A name that CGI turns into `HTTP_PROXY`, which many HTTP clients take for the
+/// proxy of their own calls (CVE-2016-5385 and kin). No standard header has it.
+const HTTPOXY: &str = "proxy";
+
+/// Names that let a request stand for one with another method.
+const OVERRIDES: &[&str] = &[
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+];
+
+/// Whether some app could take `name` for another request method than the one
+/// that the route was asked with.
+pub fn overrides_method(name: &str) -> bool {
+    OVERRIDES.contains(&&*folded(name))
+}
+
 /// Whether an app could take `name` for one of the identity headers.
 pub fn is_identity(name: &str) -> bool {
     folded(name).starts_with(FAMILY)
 }
 
-/// Removes every header that an app could take for an identity, and every name
-/// with `_` that is not in `allowed`.
-pub fn strip(request: &mut RequestHeader, allowed: &AllowedUnderscores) {
+/// Removes every header that an app could take for an identity, every name
+/// with `_` that is not in `allowed`, and `Proxy`; on a route that takes some
+/// methods alone (`one_method`) also what would turn one into another.
+pub fn strip(request: &mut RequestHeader, allowed: &AllowedUnderscores, one_method: bool) {
     let goes = |name: &HeaderName| {
-        is_identity(name.as_str()) || (name.as_str().contains('_') && !allowed.contains(name))
+        let name_text = name.as_str();
+        is_identity(name_text)
+            || (name_text.contains('_') && !allowed.contains(name))
+            || name_text == HTTPOXY
+            || (one_method && overrides_method(name_text))
     };
     // Nearly always there is none, and nothing is allocated.
     let names: Vec<HeaderName> = request
@@ -106,12 +128,16 @@ mod tests {
             "X-Legacy_Thing",
             "X_Kept",
             "X-Other",
+            "Proxy",
+            "X-HTTP-Method-Override",
+            "x.http.method",
         ] {
             request.append_header(name, "v").unwrap();
         }
         strip(
             &mut request,
             &HashSet::from([HeaderName::from_static("x_kept")]),
+            true,
         );
         let left: Vec<&str> = request.headers.keys().map(HeaderName::as_str).collect();
         assert!(

@@ -49,14 +49,17 @@
 //! | `identity` | `X-WeChat-*`: strip, vouch |
 //! | `session` | a visitor WeChat vouched for: open, read, renew, end |
 //! | `route` | host and path → route, decided once |
+//! | `connection` | a visitor's connection: its place, and how slowly a header may come |
 //! | `upstream` | the app: address, limits, forwarded headers |
 //! | `request` | a request as the gateway reads it |
+//! | `limits` | how much one address, and all together, may ask for |
 //! | `access_log` | one line a request |
 //! | `reply` | the gateway's own answers and pages |
 //! | `wechat` | WeChat's protocol, and nothing of the gateway |
 //! | `cookies` | the gateway's cookies: names, finding, writing, hiding |
 //! | `origin` | hosts, public origins, the way back |
 //! | `signing` | HMAC-SHA256 under several keys |
+//! | `process` | what the operating system is asked for |
 //! | `secret` | a text that must not be seen |
 //! | `simulator` | a WeChat of one's own, for people and for tests |
 //! | `html` | text for HTML |
@@ -94,15 +97,18 @@
 pub mod access_log;
 pub mod callback;
 pub mod config;
+pub mod connection;
 pub mod cookies;
 pub mod demo;
 pub mod endpoints;
 pub mod gateway;
 pub mod html;
 pub mod identity;
+pub mod limits;
 pub mod logging;
 pub mod login;
 pub mod origin;
+pub mod process;
 pub mod reply;
 pub mod request;
 pub mod route;

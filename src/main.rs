@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use wxgate::config::{LogTable, Plan};
 use wxgate::route::Auth;
 use wxgate::simulator::{Settings, SimAccount, Simulator};
-use wxgate::{demo, logging, server, signing};
+use wxgate::{demo, logging, process, server, signing};
 
 const EX_CONFIG: u8 = 78;
 
@@ -108,6 +108,16 @@ fn run(file: &ConfigFile) -> ExitCode {
         Err(code) => return code,
     };
     logging::start(plan.log);
+    if let Err(error) = process::keep_memory_private() {
+        tracing::warn!("the system does not keep this process's memory out of core dumps: {error}");
+    }
+    if let Some(few) = process::open_files_for(plan.limits.connections.get()) {
+        tracing::warn!(
+            "{} files may be opened, while limits.connections may need {}: raise the limit (LimitNOFILE, ulimit -n), or lower limits.connections",
+            few.allowed,
+            few.needed
+        );
+    }
     for warning in plan.warnings() {
         tracing::warn!("{warning}");
     }

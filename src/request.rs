@@ -56,6 +56,11 @@ pub enum Unreadable {
     Host,
     /// A target that is not `/path?query`.
     Target,
+    /// A line that is none by RFC 9112: a request line with other than two
+    /// spaces, a control character or `#` in it, or any line that ends in LF alone.
+    Line,
+    /// A transfer coding other than `chunked`.
+    Coding,
     /// Both `Content-Length` and `Transfer-Encoding`, or several of one.
     Framing,
     /// A target of more than 16 KiB.
@@ -72,6 +77,8 @@ impl Unreadable {
         match self {
             Self::Host => "bad_host",
             Self::Target => "bad_target",
+            Self::Line => "bad_line",
+            Self::Coding => "bad_coding",
             Self::Framing => "bad_framing",
             Self::Long => "target_too_long",
             Self::Large => "header_too_large",
@@ -104,6 +111,9 @@ impl<'r> Asked<'r> {
         if raw.len() > MAX_HEADER {
             return Err(Unreadable::Large);
         }
+        if !lines_end_whole(raw) {
+            return Err(Unreadable::Line);
+        }
         framing(&header.headers, raw)?;
         let target = std::str::from_utf8(header.raw_path()).map_err(|_| Unreadable::Target)?;
         if target.len() > MAX_TARGET {
@@ -135,6 +145,15 @@ impl<'r> Asked<'r> {
     /// The headers.
     pub fn headers(&self) -> &'r HeaderMap {
         &self.header.headers
+    }
+
+    /// How long the body says it is; 0 when it does not say.
+    pub fn body_length(&self) -> u64 {
+        let length = self.header.headers.get(header::CONTENT_LENGTH);
+        // Pingora has refused what is no number.
+        length
+            .and_then(|length| length.to_str().ok()?.parse().ok())
+            .unwrap_or(0)
     }
 
     /// The values of all `Cookie` headers.
@@ -255,7 +274,19 @@ fn framing(headers: &HeaderMap, raw: &[u8]) -> Result<(), Unreadable> {
     if lengths + codings > 1 || (codings == 1 && names_length(raw)) {
         return Err(Unreadable::Framing);
     }
-    Ok(())
+    match headers.get(header::TRANSFER_ENCODING) {
+        Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
+            Err(Unreadable::Coding)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether every line of a header ends in CR and LF. A server that takes LF
+/// alone sees lines where another sees none (RFC 9112, section 2.2).
+fn lines_end_whole(raw: &[u8]) -> bool {
+    let mut lines = raw.split_inclusive(|byte| *byte == b'\n');
+    lines.all(|line| !line.ends_with(b"\n") || line.ends_with(b"\r\n"))
 }
 
 fn names_length(raw: &[u8]) -> bool {

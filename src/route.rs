@@ -18,6 +18,7 @@ use self::readings::{is_plain, readings};
 pub use self::settings::{
     AccountName, Auth, HostPattern, OutsideWeChat, RoutePath, SessionCookie, Snapshot,
 };
+use crate::limits::BodySize;
 use crate::origin::{Host, PublicOrigin, PublicScheme};
 use crate::upstream::Upstream;
 use crate::wechat::account::VerifyFile;
@@ -57,6 +58,8 @@ pub struct Route {
     pub snapshot: Snapshot,
     /// The methods it takes; empty for all.
     pub methods: Vec<Method>,
+    /// The largest body it takes.
+    pub max_body: BodySize,
     /// Headers that every request to the app carries.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The `Host` the app receives, if not the visitor's.
@@ -317,6 +320,7 @@ mod tests {
             session_cookie: SessionCookie::Forward,
             snapshot: Snapshot::Page,
             methods: Vec::new(),
+            max_body: BodySize::default(),
             headers: Vec::new(),
             upstream_host: None,
         }

@@ -39,7 +39,9 @@ use tracing::{info, warn};
 
 use crate::callback::Callbacks;
 use crate::config::Plan;
+use crate::connection::Front;
 use crate::gateway::Gateway;
+use crate::limits::{Connections, Logins};
 use crate::session::Sessions;
 use crate::upstream::Resolver;
 use crate::wechat::Api;
@@ -160,12 +162,15 @@ pub fn start_on(mut plan: Plan, listeners: Vec<TcpListener>) -> Result<Running, 
     ));
     let routes = Arc::new(plan.routes);
     let in_flight = Arc::new(AtomicUsize::new(0));
+    let logins = Arc::new(Logins::new(&plan.limits));
     let gateway = Gateway {
         callbacks: Arc::new(Callbacks::new(
             api,
             Arc::clone(&sessions),
             Arc::clone(&routes),
+            Arc::clone(&logins),
         )),
+        logins,
         routes,
         sessions,
         resolver: Resolver::default(),
@@ -178,6 +183,11 @@ pub fn start_on(mut plan: Plan, listeners: Vec<TcpListener>) -> Result<Running, 
         trusted_proxies: Arc::new(plan.server.trusted_proxies),
         in_flight: Arc::clone(&in_flight),
     };
+    let doors = Doors {
+        h2c: plan.server.h2c,
+        connections: Arc::new(Connections::new(&plan.limits)),
+        header_timeout: plan.limits.header_timeout.get(),
+    };
     let (stop, stopped) = watch::channel(false);
     let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let threads = plan.server.threads.map_or_else(cores, NonZeroUsize::get);
@@ -187,7 +197,7 @@ pub fn start_on(mut plan: Plan, listeners: Vec<TcpListener>) -> Result<Running, 
         stop,
         in_flight,
         drain_timeout: plan.server.drain_timeout.get(),
-        workers: Workers::start(threads, &gateway, plan.server.h2c, &listeners, &stopped)?,
+        workers: Workers::start(threads, &gateway, &doors, &listeners, &stopped)?,
         admin_task: admin.map(|(listener, _)| tokio::spawn(serve_admin(listener, stopped))),
     };
     for address in &running.listen {
@@ -203,7 +213,7 @@ impl Workers {
     fn start(
         count: usize,
         gateway: &Gateway,
-        h2c: bool,
+        doors: &Doors,
         listeners: &[(TcpListener, SocketAddr)],
         stopped: &watch::Receiver<bool>,
     ) -> std::io::Result<Self> {
@@ -218,7 +228,7 @@ impl Workers {
                 .iter()
                 .map(|(listener, address)| Ok((listener.try_clone()?, *address)))
                 .collect();
-            let service = serve(gateway.clone(), h2c, sockets?, stopped.clone());
+            let service = serve(gateway.clone(), doors.clone(), sockets?, stopped.clone());
             let mut end = workers.end.subscribe();
             let work = move || {
                 runtime.block_on(async {
@@ -243,9 +253,17 @@ impl Workers {
     }
 }
 
+/// What all threads share of how visitors' connections are taken.
+#[derive(Clone, Debug)]
+struct Doors {
+    h2c: bool,
+    connections: Arc<Connections>,
+    header_timeout: Duration,
+}
+
 async fn serve(
     gateway: Gateway,
-    h2c: bool,
+    doors: Doors,
     listeners: Vec<(TcpListener, SocketAddr)>,
     stopped: watch::Receiver<bool>,
 ) {
@@ -253,12 +271,19 @@ async fn serve(
         upstream_keepalive_pool_size: UPSTREAM_POOL,
         ..ServerConf::default()
     };
+    let trusted_proxies = Arc::clone(&gateway.trusted_proxies);
     let mut proxy = http_proxy(&Arc::new(conf), gateway);
     let mut options = HttpServerOptions::default();
-    options.h2c = h2c;
+    options.h2c = doors.h2c;
     options.h2_idle_timeout = Some(H2_IDLE_TIMEOUT);
     proxy.server_options = Some(options);
-    let mut service = Service::new("wxgate".to_owned(), proxy);
+    let front = Front {
+        app: Arc::new(proxy),
+        connections: doors.connections,
+        trusted_proxies,
+        header_timeout: doors.header_timeout,
+    };
+    let mut service = Service::new("wxgate".to_owned(), front);
     let mut fds = Fds::new();
     for (listener, address) in listeners {
         let address = address.to_string();

@@ -221,7 +221,8 @@ impl Client {
 }
 
 impl TrustedProxies {
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether `address` is a proxy of the operator's.
+    pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|proxy| proxy.0.contains(&address))
     }
@@ -259,25 +260,55 @@ impl TrustedProxies {
     }
 }
 
-/// Names that say where a request came from. Apps believe them, so that a
-/// client's own never pass. The last five are no standard and are read by many
-/// old apps all the same.
+/// Names that say where a request came from, folded and in order: the standard
+/// one, those of this gateway, and those that proxies, CDNs and load balancers
+/// write and many old apps read.
+const WHERE_FROM: &[&str] = &[
+    "ali-cdn-real-ip",
+    "cdn-src-ip",
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "cf-visitor",
+    "client-ip",
+    "fastly-client-ip",
+    "fastly-ssl",
+    "forwarded",
+    "forwarded-for",
+    "forwarded-proto",
+    "front-end-https",
+    "http-client-ip",
+    "http-x-forwarded-for",
+    "proxy-client-ip",
+    "remote-addr",
+    "true-client-ip",
+    "wl-proxy-client-ip",
+    "wl-proxy-ssl",
+    "x-appengine-user-ip",
+    "x-arr-ssl",
+    "x-azure-clientip",
+    "x-azure-socketip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-forwarded",
+    "x-host",
+    "x-http-host-override",
+    "x-real-ip",
+    "x-remote-addr",
+    "x-remote-ip",
+    "x-request-id",
+    "x-rewrite-url",
+    "x-scheme",
+    "x-url-scheme",
+];
+
+/// Whether `name` says where a request came from. Apps believe such headers, so
+/// that a client's own never pass.
 pub fn says_where_from(name: &str) -> bool {
     let name = &*folded(name);
     name.starts_with("x-forwarded-")
         || name.starts_with("x-original-")
-        || matches!(
-            name,
-            "forwarded"
-                | "x-real-ip"
-                | "x-request-id"
-                | "x-rewrite-url"
-                | "true-client-ip"
-                | "client-ip"
-                | "x-client-ip"
-                | "x-cluster-client-ip"
-                | "cf-connecting-ip"
-        )
+        || WHERE_FROM.binary_search(&name).is_ok()
 }
 
 /// Takes away what the request says of where it came from. What a trusted
@@ -394,6 +425,30 @@ mod tests {
             &[("x-forwarded-for", "junk")],
         );
         assert_eq!(broken.address.to_string(), "10.0.0.1");
+    }
+
+    #[test]
+    fn every_name_that_says_where_from_is_found() {
+        for name in WHERE_FROM {
+            assert!(says_where_from(name) && folded(name) == *name, "{name}");
+            assert!(
+                says_where_from(&name.replace('-', "_").to_uppercase()),
+                "{name}"
+            );
+        }
+        for name in ["x-forwarded-anything", "X_Original.Url", "Forwarded"] {
+            assert!(says_where_from(name), "{name}");
+        }
+        for name in [
+            "host",
+            "user-agent",
+            "x-requested-with",
+            "x-real",
+            "via",
+            "from",
+        ] {
+            assert!(!says_where_from(name), "{name}");
+        }
     }
 
     #[test]

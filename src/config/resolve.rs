@@ -15,6 +15,7 @@ use super::keys::state_dir;
 use super::mistakes::Declared;
 use super::{AccountTable, File, LogTable, Mistakes, RouteTable, ServerTable};
 use crate::cookies::{CookieSettings, SameSiteSetting};
+use crate::limits;
 use crate::origin::{Host, PublicScheme};
 use crate::route::{AccountName, Auth, HostPattern, LoginAccount, Route, Routes};
 use crate::secret::Secret;
@@ -30,6 +31,8 @@ use crate::wechat::account::{
 pub struct Plan {
     /// `[server]`.
     pub server: ServerTable,
+    /// `[limits]`.
+    pub limits: limits::Table,
     /// `[log]`.
     pub log: LogTable,
     /// The accounts, for whoever wants to list them.
@@ -70,6 +73,7 @@ pub(super) fn resolve(
     let File {
         mut server,
         session,
+        limits,
         store: _,
         log,
         accounts,
@@ -144,6 +148,7 @@ pub(super) fn resolve(
     };
     Some(Plan {
         server,
+        limits,
         log,
         accounts: planned,
         routes,
@@ -327,6 +332,7 @@ fn plan_route(
         session_cookie: table.session_cookie,
         snapshot: table.snapshot,
         methods: table.methods.into_iter().map(|method| method.0).collect(),
+        max_body: table.max_body,
         headers: table
             .headers
             .into_iter()

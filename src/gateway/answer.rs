@@ -12,6 +12,7 @@ use super::{Gateway, Visit};
 use crate::access_log::Way;
 use crate::callback::{Outcome, Shown};
 use crate::endpoints::{self, Endpoint, LoginQuery};
+use crate::limits::{Step, TooOften};
 use crate::login;
 use crate::origin::ReturnTo;
 use crate::reply::{Onward, Page, Reply, Trouble};
@@ -89,6 +90,9 @@ impl Gateway {
         visit: &mut Visit,
         reason: &'static str,
     ) -> Reply {
+        if let Some(page) = self.too_often(Step::Start, asked, &start.to, visit) {
+            return page;
+        }
         match login::start(&self.sessions, asked.cookie_lines(), start, visit.now_ms) {
             Ok(reply) => {
                 visit.log.decided(Way::Login, reason);
@@ -102,7 +106,32 @@ impl Gateway {
         }
     }
 
+    /// The page for whoever's address has taken `step` too often.
+    fn too_often(
+        &self,
+        step: Step,
+        asked: &Asked<'_>,
+        to: &ReturnTo,
+        visit: &mut Visit,
+    ) -> Option<Reply> {
+        let client = visit.client.address;
+        let TooOften { first } = self.logins.count(step, client).err()?;
+        if first {
+            warn!(
+                %client, ?step,
+                "an address has taken limits.logins_per_minute: if it is a proxy of yours, list it in server.trusted_proxies \
+                 and see that it sends X-Forwarded-For"
+            );
+        }
+        visit.log.decided(Way::Refused, Trouble::TooOften.reason());
+        Some(self.page(Trouble::TooOften, asked, to, visit))
+    }
+
     async fn callback(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
+        let home = endpoints::home(&asked.host, &self.routes);
+        if let Some(page) = self.too_often(Step::Callback, asked, &home, visit) {
+            return page;
+        }
         match self.callbacks.answer(asked, visit.now_ms).await {
             Outcome::Go(reply, reason) => {
                 visit.log.decided(Way::Callback, reason);
@@ -251,7 +280,9 @@ impl Gateway {
         let onward = match trouble {
             Trouble::ConfirmLogout => Onward::Post("/.wxgate/logout"),
             Trouble::SessionEnded => Onward::Link(&login),
-            Trouble::OutsideWeChat | Trouble::AppDown | Trouble::AppSlow => Onward::Link(&again),
+            Trouble::OutsideWeChat | Trouble::AppDown | Trouble::AppSlow | Trouble::TooOften => {
+                Onward::Link(&again)
+            }
             _ => Onward::Link(home.as_str()),
         };
         let page = Page {
@@ -284,7 +315,8 @@ pub(super) fn refuse_unread(unreadable: Unreadable, visit: &Visit) -> Reply {
             Trouble::BadRequest,
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         ),
-        Unreadable::Host | Unreadable::Target | Unreadable::Framing => {
+        Unreadable::Coding => (Trouble::BadRequest, StatusCode::NOT_IMPLEMENTED),
+        Unreadable::Host | Unreadable::Target | Unreadable::Framing | Unreadable::Line => {
             (Trouble::BadRequest, StatusCode::BAD_REQUEST)
         }
     };

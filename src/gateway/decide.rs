@@ -69,6 +69,9 @@ impl Gateway {
         if !route.takes(asked.method()) {
             return Decision::MethodNotAllowed(route);
         }
+        if asked.body_length() > route.max_body.bytes() {
+            return Decision::Refuse(Trouble::BodyTooLarge, Trouble::BodyTooLarge.reason());
+        }
         let account = match (&route.account, route.auth) {
             (_, Auth::None) => return Decision::Forward(Permit::Public(Arc::clone(route))),
             (Some(account), Auth::Required | Auth::Optional) => account,

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::decide::Permit;
 use crate::access_log::{self, RequestId};
@@ -14,6 +14,12 @@ use crate::origin::PublicScheme;
 use crate::reply::Trouble;
 use crate::session::{Millis, Now};
 use crate::upstream::Client;
+
+/// How slowly a body may come on average, in bytes a second: Apache's
+/// mod_reqtimeout takes no less by default.
+const MIN_BODY_RATE: u64 = 500;
+/// From when on that is looked at.
+const BODY_GRACE: Duration = Duration::from_secs(30);
 
 /// One request's context.
 #[derive(Debug)]
@@ -31,6 +37,10 @@ pub struct Visit {
     pub(super) attempt: usize,
     /// Whether there is another to try.
     pub(super) more_addresses: bool,
+    /// Whether the request line was none.
+    pub(super) odd_line: bool,
+    /// What came of its body.
+    pub(super) body: Body,
     /// What went wrong before Pingora noticed, for the visitor's page.
     pub(super) trouble: Option<Trouble>,
     _in_flight: InFlight,
@@ -52,10 +62,37 @@ impl Visit {
             now_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
             attempt: 0,
             more_addresses: false,
+            odd_line: false,
+            body: Body::default(),
             trouble: None,
             _in_flight: InFlight(Arc::clone(in_flight)),
         }
     }
+}
+
+/// How much of a body came, and since when.
+#[derive(Debug, Default)]
+pub(super) struct Body {
+    pub(super) bytes: u64,
+    began: Option<Instant>,
+}
+
+impl Body {
+    /// Notes a piece of it.
+    pub(super) fn take(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+        self.began.get_or_insert_with(Instant::now);
+    }
+
+    /// Whether it comes so slowly that it is there to hold the app's attention.
+    pub(super) fn is_too_slow(&self) -> bool {
+        self.began
+            .is_some_and(|began| is_slow(self.bytes, began.elapsed()))
+    }
+}
+
+fn is_slow(bytes: u64, took: Duration) -> bool {
+    took > BODY_GRACE && bytes / took.as_secs() < MIN_BODY_RATE
 }
 
 /// Counts a request for as long as it is on its way.
@@ -65,5 +102,19 @@ struct InFlight(Arc<AtomicUsize>);
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_may_be_slow_but_not_endless() {
+        assert!(!is_slow(1, Duration::from_secs(30)));
+        assert!(is_slow(1, Duration::from_secs(31)));
+        assert!(is_slow(500 * 59, Duration::from_secs(60)));
+        assert!(!is_slow(500 * 60, Duration::from_secs(60)));
+        assert!(!is_slow(u64::MAX, Duration::from_secs(3600)));
     }
 }

@@ -50,6 +50,12 @@ pub enum Trouble {
     RequestSlow,
     /// A WebSocket for a page of another site.
     ForeignOrigin,
+    /// A body larger than the route takes.
+    BodyTooLarge,
+    /// One address starts or ends too many logins.
+    TooOften,
+    /// Too many logins wait for WeChat.
+    Busy,
     /// A mistake of the gateway's own.
     Internal,
 }
@@ -256,6 +262,30 @@ impl Trouble {
                     "This connection was asked for by a page of another site.",
                 ),
             ),
+            Self::BodyTooLarge => (
+                S::PAYLOAD_TOO_LARGE,
+                ("内容过大", "提交的内容超过了本页面的限制。请减小后再试。"),
+                (
+                    "Too large",
+                    "What you sent is larger than this page takes. Please make it smaller and try again.",
+                ),
+            ),
+            Self::TooOften => (
+                S::TOO_MANY_REQUESTS,
+                ("登录过于频繁", "您所在的网络登录次数过多。请一分钟后再试。"),
+                (
+                    "Too many logins from here",
+                    "There were too many logins from your network. Please try again in a minute.",
+                ),
+            ),
+            Self::Busy => (
+                S::SERVICE_UNAVAILABLE,
+                ("登录排队中", "当前登录人数过多。请稍候再试。"),
+                (
+                    "Many are logging in",
+                    "Too many visitors are logging in at this moment. Please try again in a few seconds.",
+                ),
+            ),
             Self::Internal => (
                 S::INTERNAL_SERVER_ERROR,
                 ("出错了", "网关发生错误。请稍候再试。"),
@@ -293,6 +323,9 @@ impl Trouble {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestSlow => "request_slow",
             Self::ForeignOrigin => "foreign_origin",
+            Self::BodyTooLarge => "body_too_large",
+            Self::TooOften => "too_many_logins_from_address",
+            Self::Busy => "too_many_logins_in_flight",
             Self::Internal => "internal",
         }
     }

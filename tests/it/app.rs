@@ -16,6 +16,8 @@ pub struct Seen {
     pub head: Vec<u8>,
     /// The body, unchunked.
     pub body: Vec<u8>,
+    /// Whether the body came to its end.
+    pub whole: bool,
     /// The gateway's end of the connection it came over.
     pub connection: SocketAddr,
 }
@@ -115,6 +117,7 @@ async fn serve(
         let mut request = Seen {
             head,
             body: Vec::new(),
+            whole: false,
             connection,
         };
         let path = request.line().split(' ').nth(1).unwrap_or("/").to_owned();
@@ -126,7 +129,7 @@ async fn serve(
             seen.lock().unwrap().push(request.clone());
             go_on.notified().await;
         }
-        request.body = read_body(&mut stream, &mut buffer, &request).await?;
+        (request.body, request.whole) = read_body(&mut stream, &mut buffer, &request).await?;
         let length = request.body.len();
         seen.lock().unwrap().push(request.clone());
         let name = path.split(['?', '/']).nth(1).unwrap_or_default();
@@ -226,7 +229,7 @@ async fn read_body(
     stream: &mut TcpStream,
     buffer: &mut Vec<u8>,
     request: &Seen,
-) -> std::io::Result<Vec<u8>> {
+) -> std::io::Result<(Vec<u8>, bool)> {
     let chunked = request
         .values("transfer-encoding")
         .iter()
@@ -241,33 +244,39 @@ async fn read_body(
                 break;
             }
         }
+        let whole = buffer.len() >= length;
         let rest = buffer.split_off(length.min(buffer.len()));
-        return Ok(std::mem::replace(buffer, rest));
+        return Ok((std::mem::replace(buffer, rest), whole));
     }
     loop {
-        let size = read_line(stream, buffer).await?;
+        let Some(size) = read_line(stream, buffer).await? else {
+            return Ok((body, false));
+        };
         let size = usize::from_str_radix(size.split(';').next().unwrap().trim(), 16).unwrap();
         while buffer.len() < size + 2 {
             if stream.read_buf(buffer).await? == 0 {
-                return Ok(body);
+                return Ok((body, false));
             }
         }
         body.extend(buffer.drain(..size));
         buffer.drain(..2);
         if size == 0 {
-            return Ok(body);
+            return Ok((body, true));
         }
     }
 }
 
-async fn read_line(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<String> {
+async fn read_line(
+    stream: &mut TcpStream,
+    buffer: &mut Vec<u8>,
+) -> std::io::Result<Option<String>> {
     loop {
         if let Some(end) = buffer.windows(2).position(|window| window == b"\r\n") {
             let line: Vec<u8> = buffer.drain(..end + 2).collect();
-            return Ok(String::from_utf8_lossy(&line[..end]).into_owned());
+            return Ok(Some(String::from_utf8_lossy(&line[..end]).into_owned()));
         }
         if stream.read_buf(buffer).await? == 0 {
-            return Ok("0".to_owned());
+            return Ok(None);
         }
     }
 }

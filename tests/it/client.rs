@@ -1,11 +1,11 @@
 //! Clients: one that sends bytes as they are written here, and one that keeps
 //! cookies and follows redirects as a browser does.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// WeChat's browser.
 pub const WECHAT: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 MicroMessenger/8.0.60 Language/zh_CN";
@@ -75,9 +75,30 @@ impl Wire {
         }
     }
 
+    /// The same from another address of this machine.
+    pub async fn from(address: IpAddr, addr: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(address, 0)).unwrap();
+        Self {
+            stream: socket.connect(addr).await.unwrap(),
+            buffer: Vec::new(),
+        }
+    }
+
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         // A gateway that has refused already may have closed.
         let _ = self.stream.write_all(bytes.as_ref()).await;
+    }
+
+    /// Sends `bytes`; false when the far end takes none any more. A closed end
+    /// shows only in what it sends back, so that is looked at too.
+    pub async fn try_send(&mut self, bytes: &[u8]) -> bool {
+        let mut byte = [0; 1];
+        let open = match self.stream.try_read(&mut byte) {
+            Ok(count) => count > 0,
+            Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+        };
+        open && self.stream.write_all(bytes).await.is_ok()
     }
 
     /// Ends the sending half.

@@ -701,6 +701,7 @@ fn the_reference_names_every_setting_and_no_other() {
     for table in [
         "[server]",
         "[session]",
+        "[limits]",
         "[store]",
         "[log]",
         "[accounts.shop]",
@@ -805,4 +806,39 @@ fn a_demo_at_every_address_is_refused() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(complained(&output).contains("no address that a browser can open"));
+}
+
+#[test]
+fn the_process_keeps_its_memory_to_itself_and_may_open_many_files() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::process::CommandExt as _;
+    let dir = file_of(
+        &GOOD
+            .replace("127.0.0.1:8080", "127.0.0.1:0")
+            .replace("127.0.0.1:9090", "127.0.0.1:0"),
+    );
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = with_secrets(&["run"], dir.path());
+    let owner = std::fs::metadata(dir.path()).unwrap().uid();
+    if owner == 0 {
+        // Root reads everything; nobody may read a process that is private.
+        command.uid(65_534).gid(65_534);
+    }
+    let process = Process::spawn(&mut command);
+    process.wait_for("listening on");
+    let place = format!("/proc/{}", process.id());
+    // A process whose memory is private belongs to root in /proc.
+    assert_eq!(
+        std::fs::metadata(format!("{place}/environ")).unwrap().uid(),
+        0
+    );
+    let limits = std::fs::read_to_string(format!("{place}/limits")).unwrap();
+    let line = |name: &str| -> Vec<String> {
+        let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
+        let rest = line.strip_prefix(name).unwrap();
+        rest.split_whitespace().take(2).map(str::to_owned).collect()
+    };
+    assert_eq!(line("Max core file size"), ["0", "0"]);
+    let files = line("Max open files");
+    assert_eq!(files[0], files[1], "the soft limit is the hard one");
 }

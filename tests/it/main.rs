@@ -19,6 +19,7 @@ mod world;
 mod command_line;
 mod endpoints;
 mod hostile;
+mod limits;
 mod login;
 mod pages;
 mod proxying;

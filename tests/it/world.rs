@@ -32,6 +32,8 @@ pub struct World {
 pub struct Extra<'a> {
     pub server: &'a str,
     pub session: &'a str,
+    /// Keys of `[limits]`.
+    pub limits: &'a str,
     pub account: &'a str,
     /// Keys of the route at `/`.
     pub route: &'a str,
@@ -86,6 +88,9 @@ state_dir = "state"
 [session]
 {}
 
+[limits]
+{}
+
 [accounts.shop]
 app_id = "{app_id}"
 app_secret = {{ file = "app_secret" }}
@@ -135,6 +140,7 @@ session_cookie = "strip"
 "#,
         extra.server,
         extra.session,
+        extra.limits,
         extra.account,
         extra.route,
         // Tables that need them name the gateway and WeChat so.

@@ -1,0 +1,459 @@
+//! A visitor's connection: whether there is a place for it, and how slowly and
+//! oddly a request's header may arrive on it.
+//!
+//! Holds always: between the first byte of a header and its last there is one
+//! time limit for all of it, not one for each byte, and a limit on its size and
+//! on the pieces it comes in; what is no request line by RFC 9112 (section 3) is
+//! known to the gateway as such, although the engine mends it by encoding what
+//! must not stand there. Nothing here decides who gets in.
+//!
+//! The engine's hooks begin when a header is complete, so that this is a stream
+//! of our own between the engine and the socket, which the hooks tell where in a
+//! request it is.
+
+use std::io::{Error, ErrorKind, Result};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::apps::ServerApp;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::{ALPN, SslDigest};
+use pingora::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
+    TimingDigest, UniqueID, UniqueIDType,
+};
+use pingora::server::ShutdownWatch;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::time::Sleep;
+use tracing::warn;
+
+use crate::limits::{Connections, NoPlace};
+use crate::upstream::TrustedProxies;
+
+mod line;
+
+pub use self::line::RequestLine;
+
+/// The most bytes of a header that are buffered. One above the gateway's own
+/// limit and below this is answered; one above this is cut off.
+const MAX_HEADER: usize = 128 * 1024;
+/// The most pieces a header may come in. The engine parses what it has anew
+/// with each, so that a header sent byte by byte would cost the square of its
+/// length.
+const MAX_PIECES: u32 = 1024;
+/// How long a connection may say nothing before its first request.
+const FIRST_BYTE: Duration = Duration::from_secs(60);
+/// How long the refusal of a connection may take to write.
+const REFUSAL: Duration = Duration::from_secs(1);
+/// What HTTP/2 begins with (RFC 9113, section 3.4).
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+tokio::task_local! {
+    /// Where in a request the connection is that this task serves. The streams
+    /// of an HTTP/2 connection have tasks of their own, and none.
+    static PLACE: Arc<InRequest>;
+}
+
+/// Where in a request a connection is.
+#[derive(Debug, Default)]
+struct InRequest {
+    part: AtomicU8,
+    odd_line: AtomicBool,
+}
+
+/// Waiting for a request's first byte.
+const BETWEEN: u8 = 0;
+/// A header has begun.
+const HEADER: u8 = 1;
+/// What comes is not a header: a body, a WebSocket, HTTP/2's frames.
+const BEYOND: u8 = 2;
+
+/// Tells the connection that a request's header is complete. Says whether its
+/// request line was one.
+pub fn header_is_complete() -> bool {
+    let told = PLACE.try_with(|place| {
+        place.part.store(BEYOND, Ordering::Relaxed);
+        !place.odd_line.load(Ordering::Relaxed)
+    });
+    told.unwrap_or(true)
+}
+
+/// Tells the connection that a request is done, so that another may begin.
+pub fn request_is_done() {
+    // An HTTP/2 stream has no connection to tell.
+    let _ = PLACE.try_with(|place| place.part.store(BETWEEN, Ordering::Relaxed));
+}
+
+/// Serves connections with `app`, as many as there are places for.
+#[derive(Debug)]
+pub struct Front<A> {
+    /// What serves a connection.
+    pub app: Arc<A>,
+    /// The places.
+    pub connections: Arc<Connections>,
+    /// Who brings many visitors.
+    pub trusted_proxies: Arc<TrustedProxies>,
+    /// How long a header may take.
+    pub header_timeout: Duration,
+}
+
+impl<A> Front<A> {
+    fn refuse(&self, why: NoPlace, address: Option<IpAddr>) {
+        match why {
+            NoPlace::Full => warn!(
+                "a connection was refused: limits.connections are open; see what holds them, or raise it"
+            ),
+            NoPlace::FullForAddress => warn!(
+                client = address.map(tracing::field::display),
+                "a connection was refused: its address has limits.connections_per_address open; if it is a proxy of \
+                 yours, list it in server.trusted_proxies"
+            ),
+        }
+    }
+}
+
+#[async_trait]
+impl<A: ServerApp + Send + Sync + 'static> ServerApp for Front<A> {
+    async fn process_new(
+        self: &Arc<Self>,
+        mut stream: Stream,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Stream> {
+        let address = stream
+            .get_socket_digest()
+            .and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
+        let counted = address.filter(|address| !self.trusted_proxies.trusts(*address));
+        let _place = match self.connections.enter(counted) {
+            Ok(place) => place,
+            Err(why) => {
+                self.refuse(why, address);
+                turn_away(&mut stream).await;
+                return None;
+            }
+        };
+        let place = Arc::new(InRequest::default());
+        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+            place.part.store(BEYOND, Ordering::Relaxed);
+        }
+        let paced = Paced::new(stream, Arc::clone(&place), self.header_timeout);
+        PLACE
+            .scope(place, self.app.process_new(Box::new(paced), shutdown))
+            .await
+    }
+
+    async fn cleanup(&self) {
+        self.app.cleanup().await;
+    }
+}
+
+/// A few words for a connection without a place, if it takes them at once.
+async fn turn_away(stream: &mut Stream) {
+    const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\nCache-Control: no-store\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let say = async {
+        if stream.write_all(BUSY).await.is_ok() && stream.flush().await.is_ok() {
+            Shutdown::shutdown(&mut **stream).await;
+        }
+    };
+    let _ = tokio::time::timeout(REFUSAL, say).await;
+}
+
+/// A stream that bounds the arrival of a header.
+#[derive(Debug)]
+struct Paced {
+    inner: Stream,
+    place: Arc<InRequest>,
+    patience: Duration,
+    bytes: usize,
+    pieces: u32,
+    line: RequestLine,
+    /// Runs out with the header's time. Made when a header is not whole at
+    /// once, which is rare.
+    clock: Option<Pin<Box<Sleep>>>,
+    /// What was peeked at and not read yet.
+    peeked: Vec<u8>,
+}
+
+impl Paced {
+    fn new(inner: Stream, place: Arc<InRequest>, patience: Duration) -> Self {
+        Self {
+            inner,
+            place,
+            patience,
+            bytes: 0,
+            pieces: 0,
+            line: RequestLine::default(),
+            clock: None,
+            peeked: Vec::new(),
+        }
+    }
+
+    /// Notes that `bytes` of a request came.
+    fn note(&mut self, bytes: &[u8]) -> Result<()> {
+        match self.place.part.load(Ordering::Relaxed) {
+            BETWEEN => {
+                self.place.part.store(HEADER, Ordering::Relaxed);
+                (self.bytes, self.pieces) = (0, 0);
+                self.line = RequestLine::default();
+                self.clock = None;
+            }
+            HEADER => {}
+            _ => return Ok(()),
+        }
+        self.bytes += bytes.len();
+        self.pieces += 1;
+        self.line.read(bytes);
+        self.place
+            .odd_line
+            .store(self.line.is_odd(), Ordering::Relaxed);
+        if self.bytes > MAX_HEADER || self.pieces > MAX_PIECES {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        Ok(())
+    }
+
+    /// Ready when the header's time has run out.
+    fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.place.part.load(Ordering::Relaxed) != HEADER {
+            self.clock = None;
+            return Poll::Pending;
+        }
+        let patience = self.patience;
+        let clock = self
+            .clock
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        clock.as_mut().poll(cx)
+    }
+}
+
+impl AsyncRead for Paced {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<Result<()>> {
+        let before = buf.filled().len();
+        if !self.peeked.is_empty() {
+            let count = self.peeked.len().min(buf.remaining());
+            let rest = self.peeked.split_off(count);
+            buf.put_slice(&self.peeked);
+            self.peeked = rest;
+        } else if Pin::new(&mut self.inner).poll_read(cx, buf)?.is_pending() {
+            ready!(self.poll_clock(cx));
+            return Poll::Ready(Err(ErrorKind::TimedOut.into()));
+        }
+        let came = buf.filled().get(before..).unwrap_or_default();
+        Poll::Ready(if came.is_empty() {
+            Ok(())
+        } else {
+            self.note(came)
+        })
+    }
+}
+
+impl AsyncWrite for Paced {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[std::io::IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+}
+
+#[async_trait]
+impl Peek for Paced {
+    /// Looks whether HTTP/2 begins here. Waits for no more bytes than it takes
+    /// to know: a short request must not wait for a long preface.
+    async fn try_peek(&mut self, buf: &mut [u8]) -> Result<bool> {
+        let wanted = H2_PREFACE.get(..buf.len()).unwrap_or(H2_PREFACE);
+        let mut seen = Vec::with_capacity(wanted.len());
+        let look = async {
+            while seen.len() < wanted.len() && wanted.starts_with(&seen) {
+                let mut byte = [0; 1];
+                self.inner.read_exact(&mut byte).await?;
+                seen.extend_from_slice(&byte);
+            }
+            Ok::<(), Error>(())
+        };
+        tokio::time::timeout(FIRST_BYTE, look)
+            .await
+            .map_err(|_| Error::from(ErrorKind::TimedOut))??;
+        if seen == wanted {
+            buf.copy_from_slice(&seen);
+            self.place.part.store(BEYOND, Ordering::Relaxed);
+        }
+        self.peeked = seen;
+        Ok(true)
+    }
+}
+
+#[async_trait]
+impl Shutdown for Paced {
+    async fn shutdown(&mut self) {
+        Shutdown::shutdown(&mut *self.inner).await;
+    }
+}
+
+impl UniqueID for Paced {
+    fn id(&self) -> UniqueIDType {
+        self.inner.id()
+    }
+}
+
+impl Ssl for Paced {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.inner.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.inner.selected_alpn_proto()
+    }
+}
+
+impl GetTimingDigest for Paced {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.inner.get_timing_digest()
+    }
+}
+
+impl GetProxyDigest for Paced {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.inner.get_proxy_digest()
+    }
+}
+
+impl GetSocketDigest for Paced {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.inner.get_socket_digest()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paced() -> (tokio::io::DuplexStream, Paced, Arc<InRequest>) {
+        let (client, server) = tokio::io::duplex(1 << 20);
+        let place = Arc::new(InRequest::default());
+        let paced = Paced::new(
+            Box::new(server),
+            Arc::clone(&place),
+            Duration::from_secs(15),
+        );
+        (client, paced, place)
+    }
+
+    async fn read(paced: &mut Paced) -> Result<usize> {
+        paced.read(&mut [0; 64 * 1024]).await
+    }
+
+    #[tokio::test]
+    async fn a_header_in_a_thousand_pieces_is_cut_off() {
+        let (mut client, mut paced, _) = paced();
+        for _ in 0..MAX_PIECES {
+            client.write_all(b"x").await.unwrap();
+            assert_eq!(read(&mut paced).await.unwrap(), 1);
+        }
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(
+            read(&mut paced).await.unwrap_err().kind(),
+            ErrorKind::InvalidData
+        );
+    }
+
+    #[tokio::test]
+    async fn a_header_without_end_is_cut_off_and_a_body_is_not() {
+        let (mut client, mut paced, place) = paced();
+        client.write_all(&vec![b'x'; 3 * MAX_HEADER]).await.unwrap();
+        let mut all = 0;
+        let error = loop {
+            match read(&mut paced).await {
+                Ok(count) => all += count,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        assert!(all <= MAX_HEADER);
+        place.part.store(BEYOND, Ordering::Relaxed);
+        assert!(read(&mut paced).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_of_a_header_has_one_time_limit() {
+        let (mut client, mut paced, place) = paced();
+        let began = tokio::time::Instant::now();
+        let drip = async {
+            for _ in 0..100 {
+                client.write_all(b"x").await.unwrap();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        let wait = async {
+            loop {
+                if let Err(error) = read(&mut paced).await {
+                    break error;
+                }
+            }
+        };
+        let error =
+            tokio::select! { error = wait => error, () = drip => panic!("the drip ended first") };
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(began.elapsed().as_secs(), 15);
+        // A request later on has time of its own.
+        place.part.store(BETWEEN, Ordering::Relaxed);
+        client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        assert!(read(&mut paced).await.is_ok());
+        assert!(!place.odd_line.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test]
+    async fn a_short_request_does_not_wait_for_a_long_preface() {
+        let (mut client, mut paced, place) = paced();
+        client.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+        let mut peeked = [0; 24];
+        assert!(paced.try_peek(&mut peeked).await.unwrap());
+        assert_ne!(peeked, H2_PREFACE);
+        let mut text = vec![0; 18];
+        paced.read_exact(&mut text).await.unwrap();
+        assert_eq!(text, b"GET / HTTP/1.0\r\n\r\n");
+        assert_eq!(place.part.load(Ordering::Relaxed), HEADER);
+    }
+
+    #[tokio::test]
+    async fn http_2_is_known_by_its_preface() {
+        let (mut client, mut paced, place) = paced();
+        client.write_all(H2_PREFACE).await.unwrap();
+        let mut peeked = [0; 24];
+        assert!(paced.try_peek(&mut peeked).await.unwrap());
+        assert_eq!(peeked, H2_PREFACE);
+        assert_eq!(place.part.load(Ordering::Relaxed), BEYOND);
+        let mut text = [0; 24];
+        paced.read_exact(&mut text).await.unwrap();
+        assert_eq!(text, H2_PREFACE);
+    }
+}
