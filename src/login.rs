@@ -11,7 +11,7 @@ use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use crate::cookies::{self, CookieSettings, MaxAge};
-use crate::origin::{Host, ReturnTo};
+use crate::origin::{Host, PublicOrigin, PublicScheme, ReturnTo};
 use crate::reply::Reply;
 use crate::route::LoginAccount;
 use crate::session::{Millis, Sessions};
@@ -199,13 +199,16 @@ impl Login {
         if !rest.is_empty() {
             return None;
         }
+        let host = Host::new(wire.host)?;
+        // Whether it stays at the host does not depend on the scheme.
+        let origin = PublicOrigin::of(PublicScheme::Https, &host);
         Some(Self {
             state: State::parse(wire.state)?,
-            host: Host::new(wire.host)?,
+            host,
             account: wire.account.to_owned(),
             app_id: wire.app_id.to_owned(),
             scope: wire.scope,
-            to: ReturnTo::verified(wire.to),
+            to: ReturnTo::of_request(&origin, wire.to)?,
             started: wire.started,
             finished: wire.finished,
             listed: false,
@@ -334,6 +337,36 @@ mod tests {
         );
         let others = crate::session::tests::sessions(None);
         assert_eq!(found(&others, &both, "a.example", 1_000_000).len(), 0);
+    }
+
+    #[test]
+    fn a_signed_way_back_is_parsed_all_the_same() {
+        let sessions = crate::session::tests::sessions(None);
+        let opened = |to: &str| {
+            let wire = Wire {
+                state: "00112233445566778899aabbccddeeff0",
+                host: "a.example",
+                account: "shop",
+                app_id: "wx1",
+                scope: Scope::Base,
+                to,
+                started: 1,
+                finished: None,
+            };
+            let payload = postcard::to_stdvec(&wire).unwrap();
+            let token = sessions.keys().seal(Purpose::Login, &payload);
+            Login::read(&sessions, token.as_bytes())
+        };
+        assert_eq!(opened("/x?y").unwrap().to.as_str(), "/x?y");
+        for to in [
+            "",
+            "@evil.example",
+            ".evil.example/",
+            "https://evil.example",
+            "/\n/x",
+        ] {
+            assert!(opened(to).is_none(), "{to:?}");
+        }
     }
 
     #[test]

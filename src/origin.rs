@@ -185,6 +185,7 @@ impl TryFrom<String> for PublicOrigin {
 }
 
 /// A path and query to send a visitor back to, exactly as they were asked for.
+/// Made by the parser alone, also when it comes out of a signed cookie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnTo(String);
 
@@ -220,11 +221,6 @@ impl ReturnTo {
     pub fn of_parameter(origin: &PublicOrigin, target: &str) -> Option<Self> {
         let to = Self::of_request(origin, target)?;
         (!to.reads_as_host()).then_some(to)
-    }
-
-    /// A way back out of a value that was signed here, and checked before that.
-    pub(crate) fn verified(target: &str) -> Self {
-        Self(target.to_owned())
     }
 
     /// Whether a careless reader could take the beginning for a host.
