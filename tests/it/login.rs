@@ -601,3 +601,19 @@ async fn a_session_covers_what_was_asked_and_no_more() {
     // Nobody has fetched a profile: the route that wants one asks.
     assert_eq!(browser.open(world.gateway, "/member").await.status, 302);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_login_opens_a_session_of_its_own() {
+    let world = World::new().await;
+    let mut visitor = world.visitor().await;
+    let before = visitor.cookie("wxgate_shop").unwrap().value.clone();
+    // The same visitor in another browser, and after a logout in this one.
+    let again = world.visitor().await;
+    assert_ne!(again.cookie("wxgate_shop").unwrap().value, before);
+    visitor.jar.clear();
+    let (answer, _) = visitor.visit(world.gateway, "/").await;
+    assert_eq!(answer.status, 200);
+    let after = &visitor.cookie("wxgate_shop").unwrap().value;
+    // The id stands at the beginning, behind version and key.
+    assert_ne!(after.get(..24), before.get(..24), "the id is a new one");
+}
