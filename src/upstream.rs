@@ -235,14 +235,14 @@ impl TrustedProxies {
         if !client.through_proxy {
             return client;
         }
-        let mut hops: Vec<&str> = headers
+        // As bytes: a line that is no text is a hop nobody knows, and not none.
+        let mut hops: Vec<&[u8]> = headers
             .get_all("x-forwarded-for")
             .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
             .collect();
         while self.trusts(client.address) && client.via.len() < MAX_PROXIES {
-            let Some(hop) = hops.pop().and_then(|hop| hop.trim().parse::<IpAddr>().ok()) else {
+            let Some(hop) = hops.pop().and_then(address) else {
                 break;
             };
             client.via.push(client.address);
@@ -258,6 +258,10 @@ impl TrustedProxies {
         }
         client
     }
+}
+
+fn address(hop: &[u8]) -> Option<IpAddr> {
+    std::str::from_utf8(hop).ok()?.trim().parse().ok()
 }
 
 /// Names that say where a request came from, folded and in order: the standard
@@ -350,6 +354,8 @@ pub fn write_forwarded(
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -382,7 +388,7 @@ mod tests {
         );
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.append(*name, value.parse().unwrap());
+            map.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         proxies.client(peer.parse().unwrap(), &map, PublicScheme::Https)
     }
@@ -449,6 +455,25 @@ mod tests {
         ] {
             assert!(!says_where_from(name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_hop_that_is_no_text_does_not_hide_the_one_behind_it() {
+        let seen = client(
+            &["10.0.0.0/8"],
+            "10.0.0.1",
+            &[
+                ("x-forwarded-for", "6.6.6.6"),
+                ("x-forwarded-for", "é, 8.8.8.8"),
+            ],
+        );
+        assert_eq!(seen.address.to_string(), "8.8.8.8");
+        let broken = client(
+            &["10.0.0.0/8"],
+            "10.0.0.1",
+            &[("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "é")],
+        );
+        assert_eq!(broken.address.to_string(), "10.0.0.1");
     }
 
     #[test]
