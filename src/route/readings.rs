@@ -3,14 +3,34 @@
 //! Holds always: a path that [`is_plain`] has one reading. For every other,
 //! [`readings`] lists what its bytes say: decoded as often as they can be,
 //! slashes and dots in all their disguises, parameters, streams and trailing
-//! dots kept or cut, dot segments resolved or not, and all in small letters. A
-//! reading too many costs an odd request a 400; one too few could let it pass
-//! as another. `None` stands for a path that goes on decoding.
+//! dots kept or cut, dot segments resolved or not, and all in small letters.
+//! Servers do these in different orders, and a proxy before them does some
+//! again, so that each step is tried behind each other. A reading too many
+//! costs an odd request a 400; one too few could let it pass as another. `None`
+//! stands for a path of which there are more than anybody looks through.
+
+use std::collections::HashSet;
 
 use percent_encoding::percent_decode_str;
 
-/// How often a path may be encoded over itself before nobody knows what it is.
-const MAX_LAYERS: usize = 4;
+/// How much is read, in bytes: an odd path has a dozen readings, and one of
+/// thousands is an attack.
+const MAX_READ: usize = 256 * 1024;
+
+/// What servers do to a path.
+const STEPS: &[fn(&str) -> String] = &[
+    decode,
+    plain_marks,
+    without_parameters,
+    windows_names,
+    // What follows a NUL, or a decoded `?` or `#`, is cut off by some.
+    |path| before(path, '\0'),
+    |path| before(path, '?'),
+    |path| before(path, '#'),
+    reference,
+    single_slashes,
+    resolve,
+];
 
 /// Whether every server reads `path` alike: lower-case letters and a few marks,
 /// no empty or dot segment.
@@ -27,54 +47,26 @@ pub(super) fn is_plain(path: &str) -> bool {
 
 /// Every reading of `path`, in small letters, without duplicates.
 pub(super) fn readings(path: &str) -> Option<Vec<String>> {
-    let mut found = Vec::new();
-    let mut layer = path.to_owned();
-    for _ in 0..=MAX_LAYERS {
-        add_layer(&layer, &mut found);
-        let next = decode(&layer);
-        if next == layer {
-            return Some(found);
-        }
-        layer = next;
-    }
-    None
-}
-
-fn add_layer(text: &str, found: &mut Vec<String>) {
-    let slashed = plain_marks(text);
-    // What follows a NUL, or a decoded `?` or `#`, is cut off by some.
-    let cut = slashed.split(['\0', '?', '#']).next().unwrap_or_default();
-    for text in [slashed.as_str(), cut] {
-        // `//host/path` is a whole address to parsers of URL references.
-        let reference = text
-            .strip_prefix("//")
-            .map(|rest| rest.split_once('/').map_or("", |(_, path)| path));
-        let reference = reference.map(|path| format!("/{path}"));
-        for text in [Some(text), reference.as_deref()].into_iter().flatten() {
-            let bare = each_segment(text, |segment| {
-                segment.split(';').next().unwrap_or_default()
-            });
-            let windows = each_segment(&bare, |segment| {
-                let name = segment.split(':').next().unwrap_or_default();
-                if matches!(name, "." | "..") {
-                    name
-                } else {
-                    windows_name(name)
-                }
-            });
-            for reading in [
-                resolve(text),
-                resolve(&bare),
-                resolve(&windows),
-                text.to_owned(),
-            ] {
-                let reading = reading.to_ascii_lowercase();
-                if !found.contains(&reading) {
-                    found.push(reading);
-                }
+    let mut found = vec![path.to_lowercase()];
+    let mut known: HashSet<String> = found.iter().cloned().collect();
+    let mut read = path.len();
+    let mut next = 0;
+    while let Some(reading) = found.get(next).cloned() {
+        next += 1;
+        for step in STEPS {
+            let other = step(&reading).to_lowercase();
+            if known.contains(&other) {
+                continue;
             }
+            read += other.len();
+            if read > MAX_READ {
+                return None;
+            }
+            known.insert(other.clone());
+            found.push(other);
         }
     }
+    Some(found)
 }
 
 /// Slashes, dots and letters in Unicode's other forms as what they look like:
@@ -87,6 +79,23 @@ fn plain_marks(text: &str) -> String {
         other => other,
     };
     text.chars().map(plain).collect()
+}
+
+fn without_parameters(path: &str) -> String {
+    each_segment(path, |segment| {
+        segment.split(';').next().unwrap_or_default()
+    })
+}
+
+/// Files' names without the streams of NTFS, and as Windows takes them.
+fn windows_names(path: &str) -> String {
+    each_segment(path, |segment| {
+        let name = segment.split(':').next().unwrap_or_default();
+        match name {
+            "." | ".." => name,
+            _ => windows_name(name),
+        }
+    })
 }
 
 /// A file's name as Windows takes it: dots and spaces at its end do not count,
@@ -102,6 +111,18 @@ fn windows_name(name: &str) -> &str {
 fn each_segment(path: &str, change: impl Fn(&str) -> &str) -> String {
     let segments: Vec<&str> = path.split('/').map(change).collect();
     segments.join("/")
+}
+
+fn before(path: &str, mark: char) -> String {
+    path.split(mark).next().unwrap_or_default().to_owned()
+}
+
+/// `//host/path` is a whole address to parsers of URL references.
+fn reference(path: &str) -> String {
+    match path.strip_prefix("//") {
+        Some(rest) => format!("/{}", rest.split_once('/').map_or("", |(_, path)| path)),
+        None => path.to_owned(),
+    }
 }
 
 /// Decodes `%XX` and IIS's `%uXXXX` once. Overlong UTF-8 forms, which some
@@ -147,11 +168,22 @@ fn decode_u(text: &str) -> String {
     plain
 }
 
+fn single_slashes(path: &str) -> String {
+    let mut single = String::with_capacity(path.len());
+    for c in path.chars() {
+        if c != '/' || !single.ends_with('/') {
+            single.push(c);
+        }
+    }
+    single
+}
+
+/// Dot segments taken away (RFC 3986, section 5.2.4): an empty segment is one.
 fn resolve(path: &str) -> String {
     let mut segments: Vec<&str> = Vec::new();
-    for segment in path.split('/') {
+    for segment in path.strip_prefix('/').unwrap_or(path).split('/') {
         match segment {
-            "" | "." => {}
+            "." => {}
             ".." => {
                 segments.pop();
             }
