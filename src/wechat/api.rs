@@ -272,13 +272,13 @@ fn understand(mut body: Vec<u8>, hidden: &[&str]) -> Result<Map<String, Value>, 
         None | Some(Some(0)) => Ok(answer),
         Some(None) => Err(ApiError::Garbled("an errcode that is no number")),
         Some(Some(code)) => {
-            let message = text(&answer, "errmsg").unwrap_or_default();
+            let message = without(text(&answer, "errmsg").unwrap_or_default(), hidden);
             Err(ApiError::Errcode {
                 code: Errcode {
                     code,
-                    rid: rid(message),
+                    rid: rid(&message),
                 },
-                message: without(message, hidden),
+                message: message.chars().take(200).collect(),
             })
         }
     }
@@ -326,7 +326,7 @@ fn scope_of(answer: &Map<String, Value>) -> Option<Scope> {
 fn shown_text(nickname: &str) -> String {
     let hidden = |c: &char| {
         c.is_control()
-            || matches!(*c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+            || matches!(*c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
     };
     let shown: String = nickname.chars().filter(|c| !hidden(c)).take(64).collect();
     shown.trim().to_owned()
@@ -350,16 +350,13 @@ fn rid(message: &str) -> Option<String> {
 }
 
 /// WeChat's words, fit for a log: should the far end repeat what it was sent,
-/// it stops here.
+/// it stops here. Control characters go first, or they would hide a secret that
+/// they stand in.
 fn without(message: &str, hidden: &[&str]) -> String {
-    let shown = hidden
+    let plain: String = message.chars().filter(|c| !c.is_control()).collect();
+    hidden
         .iter()
-        .fold(message.to_owned(), |text, secret| text.replace(secret, "…"));
-    shown
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(200)
-        .collect()
+        .fold(plain, |text, secret| text.replace(secret, "…"))
 }
 
 #[cfg(test)]
@@ -381,6 +378,10 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("hunter2"), "{text}");
+        for hiding in [r"rid: hunter2", r"hun\u0001ter2"] {
+            let error = answer(&format!(r#"{{"errcode":1,"errmsg":"{hiding}"}}"#)).unwrap_err();
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
     }
 
     #[test]
@@ -428,6 +429,7 @@ mod tests {
 
     #[test]
     fn a_nickname_cannot_turn_the_text_around_it() {
+        assert_eq!(shown_text("a\u{61c}b\u{200f}c"), "abc");
         assert_eq!(shown_text(" \u{202e}小明\u{7}🐼 "), "小明🐼");
         assert_eq!(shown_text(&"长".repeat(100)).chars().count(), 64);
         assert_eq!(picture("javascript:alert(1)"), None);
