@@ -95,6 +95,17 @@ pub enum ApiError {
 }
 
 impl Grant {
+    /// Private: only [`Api::exchange`] has such an answer from WeChat.
+    fn of(answer: &Map<String, Value>) -> Result<Self, ApiError> {
+        Ok(Self {
+            openid: openid_of(answer)?,
+            unionid: unionid_of(answer),
+            scope: scope_of(answer),
+            snapshot: flag(answer, "is_snapshotuser"),
+            access_token: text(answer, "access_token").map(|token| Secret::new(token.to_owned())),
+        })
+    }
+
     /// Who the visitor is.
     pub fn openid(&self) -> &OpenId {
         &self.openid
@@ -113,6 +124,21 @@ impl Grant {
     /// A snapshot page's virtual visitor, who is nobody.
     pub fn is_snapshot(&self) -> bool {
         self.snapshot
+    }
+}
+
+impl Profile {
+    fn of(answer: &Map<String, Value>, openid: &OpenId) -> Result<Self, ApiError> {
+        if openid_of(answer)? != *openid {
+            return Err(ApiError::Garbled("a profile of another openid"));
+        }
+        Ok(Self {
+            nickname: text(answer, "nickname")
+                .map(shown_text)
+                .filter(|name| !name.is_empty()),
+            avatar: text(answer, "headimgurl").and_then(picture),
+            unionid: unionid_of(answer),
+        })
     }
 }
 
@@ -161,14 +187,7 @@ impl Api {
             utf8_percent_encode(code.expose(), COMPONENT),
         ));
         let answer = self.call(account, &query, &[secret, code.expose()]).await?;
-        let openid = openid_of(&answer)?;
-        Ok(Grant {
-            openid,
-            unionid: unionid_of(&answer),
-            scope: scope_of(&answer),
-            snapshot: flag(&answer, "is_snapshotuser"),
-            access_token: text(&answer, "access_token").map(|token| Secret::new(token.to_owned())),
-        })
+        Grant::of(&answer)
     }
 
     /// Fetches the profile of a grant with scope `snsapi_userinfo`.
@@ -187,16 +206,7 @@ impl Api {
             grant.openid.as_str(),
         ));
         let answer = self.call(account, &query, &[token]).await?;
-        if openid_of(&answer)? != grant.openid {
-            return Err(ApiError::Garbled("a profile of another openid"));
-        }
-        Ok(Profile {
-            nickname: text(&answer, "nickname")
-                .map(shown_text)
-                .filter(|name| !name.is_empty()),
-            avatar: text(&answer, "headimgurl").and_then(picture),
-            unionid: unionid_of(&answer),
-        })
+        Profile::of(&answer, &grant.openid)
     }
 
     async fn call(
@@ -254,6 +264,28 @@ fn transport(error: reqwest::Error) -> ApiError {
 pub fn reason(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// What [`Api::exchange`] would say of `answer`'s bytes, `hidden` having been
+/// sent. The grant itself is given to nobody who did not ask WeChat.
+///
+/// # Errors
+/// See [`ApiError`].
+pub fn try_grant(answer: Vec<u8>, hidden: &[&str]) -> Result<(), ApiError> {
+    Grant::of(&understand(answer, hidden)?).map(drop)
+}
+
+/// What [`Api::profile`] makes of `answer`'s bytes, `openid` having been asked
+/// for and `hidden` sent. A profile is a description and lets nobody in.
+///
+/// # Errors
+/// See [`ApiError`].
+pub fn read_profile(
+    answer: Vec<u8>,
+    hidden: &[&str],
+    openid: &OpenId,
+) -> Result<Profile, ApiError> {
+    Profile::of(&understand(answer, hidden)?, openid)
 }
 
 /// Reads an answer's bytes. Raw control characters, which occur in nicknames

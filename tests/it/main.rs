@@ -2,7 +2,8 @@
 //! ports the kernel chose, the simulator speaking WeChat's protocol, an app
 //! that records what it was sent.
 //!
-//! `world` builds it; each other module is a topic.
+//! `world` builds it, and `checks` says what holds whatever bytes arrive; each
+//! other module is a topic.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,11 +13,13 @@
 )]
 
 mod app;
+mod checks;
 mod client;
 mod process;
 mod world;
 
 mod command_line;
+mod corpus;
 mod endpoints;
 mod hostile;
 mod limits;

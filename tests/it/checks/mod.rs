@@ -1,0 +1,119 @@
+//! What must hold whatever bytes arrive: one function a surface, which takes
+//! bytes and panics where something does not hold.
+//!
+//! The fuzzer runs them on what it makes up, `corpus` on what is kept in
+//! `fuzz/corpus`, and `properties` borrows what they are built on. They know
+//! the gateway by its public interface, and whatever they compare it with is
+//! written anew, so that one mistake is not made on both sides.
+//!
+//! A `mod.rs`, for the fuzzer's crate takes it in by its path, and `rustc`
+//! then looks for the files below beside it.
+
+mod callback;
+mod cookies;
+mod forwarded;
+mod gateway_toml;
+mod request;
+mod return_to;
+mod route;
+mod session;
+mod wechat_answer;
+
+pub use self::callback::callback;
+pub use self::cookies::cookies;
+pub use self::forwarded::forwarded;
+pub use self::gateway_toml::gateway_toml;
+pub use self::request::request;
+pub use self::return_to::return_to;
+pub use self::route::route;
+pub use self::session::{login, session};
+pub use self::wechat_answer::wechat_answer;
+
+use pingora::http::RequestHeader;
+use wxgate::cookies::{CookieSettings, SameSiteSetting};
+use wxgate::origin::PublicOrigin;
+use wxgate::route::LoginAccount;
+use wxgate::secret::Secret;
+use wxgate::session::{Lifetime, Sessions};
+use wxgate::signing::Keyring;
+use wxgate::wechat::account::{API_BASE_URL, Account, BaseUrl, OPEN_BASE_URL, Parts};
+
+/// A check, as the fuzzer and the corpus know it.
+pub type Check = fn(&[u8]);
+
+/// Every check, by the name of its fuzz target and its folder of the corpus.
+pub const ALL: &[(&str, Check)] = &[
+    ("callback", callback),
+    ("cookies", cookies),
+    ("forwarded", forwarded),
+    ("gateway_toml", gateway_toml),
+    ("login", login),
+    ("request", request),
+    ("return_to", return_to),
+    ("route", route),
+    ("session", session),
+    ("wechat_answer", wechat_answer),
+];
+
+/// The host that everything here happens at.
+pub const HOST: &str = "shop.example.com";
+/// The appid of [`account`].
+pub const APP_ID: &str = "wxaaaaaaaaaaaaaaaa";
+
+/// An account of [`HOST`].
+pub fn account(name: &str) -> LoginAccount {
+    let wechat = Account::new(Parts {
+        app_id: APP_ID.to_owned().try_into().unwrap(),
+        app_secret: Secret::new("hunter2".to_owned()),
+        callback_origin: PublicOrigin::try_from(format!("https://{HOST}")).unwrap(),
+        open_base: BaseUrl::wechat(OPEN_BASE_URL),
+        api_base: BaseUrl::wechat(API_BASE_URL),
+        api_fallback: None,
+    });
+    LoginAccount {
+        name: name.to_owned().try_into().unwrap(),
+        session_cookie: cookie_settings().session_name(name),
+        wechat,
+    }
+}
+
+/// The cookies of a gateway that serves https and shares no domain.
+pub fn cookie_settings() -> CookieSettings {
+    CookieSettings::new("wxgate", None, SameSiteSetting::Lax, true)
+}
+
+/// Sessions under one key, the same in every run: what the fuzzer finds is
+/// found again.
+pub fn sessions() -> Sessions {
+    let key = Secret::new(format!("{}==", "A".repeat(86)));
+    let lifetime = |text: &str| Lifetime::try_from(text.to_owned()).unwrap();
+    Sessions::new(
+        Keyring::new(&[key]).unwrap(),
+        cookie_settings(),
+        lifetime("10m"),
+        lifetime("1h"),
+    )
+}
+
+/// The halves of `data` around its first `mark`.
+fn split_at_byte(data: &[u8], mark: u8) -> (&[u8], &[u8]) {
+    let mut halves = data.splitn(2, |byte| *byte == mark);
+    let first = halves.next().unwrap_or_default();
+    (first, halves.next().unwrap_or_default())
+}
+
+/// A request of `method` for `target` with a header in each line of `lines`;
+/// lines that are no header are left out. `None` if there can be no such
+/// request.
+fn request_of(method: &[u8], target: &[u8], lines: &[u8]) -> Option<RequestHeader> {
+    let mut request = RequestHeader::build(method, target, None).ok()?;
+    for line in lines.split(|byte| *byte == b'\n') {
+        let (name, value) = split_at_byte(line, b':');
+        let value = http::HeaderValue::from_bytes(value.trim_ascii());
+        if let (Ok(name), Ok(value)) = (http::HeaderName::from_bytes(name), value) {
+            // More headers than anybody sends is an error, and the rest is left out.
+            let _ = request.append_header(name, value);
+        }
+    }
+    Some(request)
+}
