@@ -25,6 +25,7 @@ mod hostile;
 mod limits;
 mod login;
 mod pages;
+mod properties;
 mod proxying;
 mod secrets;
 mod source;

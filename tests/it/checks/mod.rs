@@ -21,12 +21,12 @@ mod wechat_answer;
 
 pub use self::callback::callback;
 pub use self::cookies::cookies;
-pub use self::forwarded::forwarded;
+pub use self::forwarded::{as_cgi_sees_it, forwarded};
 pub use self::gateway_toml::gateway_toml;
 pub use self::request::request;
-pub use self::return_to::return_to;
+pub use self::return_to::{return_to, stays_at};
 pub use self::route::route;
-pub use self::session::{login, session};
+pub use self::session::{NOW, login, session, session_token};
 pub use self::wechat_answer::wechat_answer;
 
 use pingora::http::RequestHeader;

@@ -10,7 +10,7 @@ use wxgate::wechat::{Scope, State};
 use super::{APP_ID, HOST, account, sessions};
 
 /// When all of it happens, in seconds since 1970.
-const NOW: u64 = 1_000_000;
+pub const NOW: u64 = 1_000_000;
 const STATE: &str = "00112233445566778899aabbccddeeff0";
 const OPENID: &str = "oVisitor";
 
