@@ -412,6 +412,8 @@ mod tests {
             // The steps of a server in another order than ours.
             "/pay/notify/%2e%2e;%2fnotify%2f/x",
             "/pay/notify/%2e%2e/notify%2fb/../x",
+            // An encoded slash that stays in its segment.
+            "/pay/notify/%2e%2e/notify%2fx",
         ] {
             assert_eq!(decide("shop.example.com", path), "ambiguous", "{path}");
         }

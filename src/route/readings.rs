@@ -20,6 +20,7 @@ const MAX_READ: usize = 256 * 1024;
 /// What servers do to a path.
 const STEPS: &[fn(&str) -> String] = &[
     decode,
+    decode_within_segments,
     plain_marks,
     without_parameters,
     windows_names,
@@ -143,6 +144,16 @@ fn decode(text: &str) -> String {
         rest = rest.get(used..).unwrap_or_default();
     }
     String::from_utf8_lossy(&plain).into_owned()
+}
+
+/// The same, but for the slashes: to many servers an encoded one stays in its
+/// segment, and the WHATWG parser reads no more than `%2e` of a path.
+fn decode_within_segments(path: &str) -> String {
+    let keep = |text: &str, slash: &str, change: &dyn Fn(&str) -> String| {
+        let parts: Vec<String> = text.split(slash).map(change).collect();
+        parts.join(slash)
+    };
+    keep(path, "%2f", &|part| keep(part, "%5c", &decode))
 }
 
 fn decode_u(text: &str) -> String {
