@@ -226,7 +226,8 @@ impl<'r> Asked<'r> {
     /// that say neither where a POST comes from nor what it is for are refused.
     pub fn is_same_origin(&self, origin: &str) -> bool {
         // A page that sends no referrer says `null`; then only the browser's word counts.
-        let from = self.text("origin").filter(|from| *from != "null");
+        let from = self.header.headers.get(header::ORIGIN);
+        let from = from.filter(|from| *from != "null");
         match (from, self.text("sec-fetch-site")) {
             (Some(from), site) => from == origin && site.is_none_or(|site| site == "same-origin"),
             (None, Some(site)) => site == "same-origin",
@@ -494,5 +495,14 @@ mod tests {
         ] {
             assert!(!same(&headers), "{headers:?}");
         }
+        let mut odd = request(
+            "POST",
+            "/",
+            &[("Host", "a.example"), ("sec-fetch-site", "same-origin")],
+        );
+        let origin = http::HeaderValue::from_bytes(b"https://\xe9.example").unwrap();
+        odd.append_header("origin", origin).unwrap();
+        let asked = Asked::read(&odd, b"").unwrap();
+        assert!(!asked.is_same_origin("https://a.example"));
     }
 }
