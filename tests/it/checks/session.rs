@@ -1,8 +1,11 @@
 //! Signed cookies: nothing verifies but what was sealed, to the byte.
 
+use std::sync::LazyLock;
+
 use http::{HeaderMap, HeaderValue, header};
 use wxgate::login::{self, Login};
 use wxgate::origin::Host;
+use wxgate::route::LoginAccount;
 use wxgate::session::Sessions;
 use wxgate::signing::{MAX_TOKEN, Purpose};
 use wxgate::wechat::{Scope, State};
@@ -13,6 +16,11 @@ use super::{APP_ID, HOST, account, sessions};
 pub const NOW: u64 = 1_000_000;
 const STATE: &str = "00112233445566778899aabbccddeeff0";
 const OPENID: &str = "oVisitor";
+
+/// An account, and another one with the same appid. Made once, for the fuzzer
+/// is to spend its time elsewhere.
+static ACCOUNTS: LazyLock<[LoginAccount; 2]> = LazyLock::new(|| [account("shop"), account("club")]);
+static SESSIONS: LazyLock<Sessions> = LazyLock::new(sessions);
 
 /// The value of a session cookie that holds at [`HOST`] and [`NOW`].
 ///
@@ -59,20 +67,20 @@ fn changed(token: &str, data: &[u8]) -> Vec<u8> {
 
 /// `data`: a `Cookie` line; a token; and a change to one that is good.
 pub fn session(data: &[u8]) {
-    let sessions = sessions();
-    let (good, other) = (session_token(&sessions), login_token(&sessions));
-    only_what_was_sealed(&sessions, data, &good, &other);
-    only_what_was_sealed(&sessions, &changed(&good, data), &good, &other);
-    only_what_was_sealed(&sessions, &changed(&other, data), &good, &other);
+    let sessions = &*SESSIONS;
+    let (good, other) = (session_token(sessions), login_token(sessions));
+    only_what_was_sealed(sessions, data, &good, &other);
+    only_what_was_sealed(sessions, &changed(&good, data), &good, &other);
+    only_what_was_sealed(sessions, &changed(&other, data), &good, &other);
 
-    let name = account("shop").session_cookie;
+    let name = &ACCOUNTS[0].session_cookie;
     let cookie = |token: &[u8]| [name.as_bytes(), b"=", token].concat();
-    read(&sessions, data, &name, &good);
-    read(&sessions, &cookie(data), &name, &good);
-    read(&sessions, &cookie(&changed(&good, data)), &name, &good);
-    read(&sessions, &cookie(&changed(&other, data)), &name, &good);
+    read(sessions, data, name, &good);
+    read(sessions, &cookie(data), name, &good);
+    read(sessions, &cookie(&changed(&good, data)), name, &good);
+    read(sessions, &cookie(&changed(&other, data)), name, &good);
     let twice = [cookie(good.as_bytes()), b";".to_vec(), data.to_vec()].concat();
-    read(&sessions, &twice, &name, &good);
+    read(sessions, &twice, name, &good);
 }
 
 fn only_what_was_sealed(sessions: &Sessions, token: &[u8], session: &str, login: &str) {
@@ -101,9 +109,10 @@ fn read(sessions: &Sessions, line: &[u8], name: &str, good: &str) {
         .filter(|(other, _)| other.trim_ascii() == name.as_bytes())
         .map(|(_, value)| value.trim_ascii())
         .collect();
+    let [shop, club] = &*ACCOUNTS;
     let host = Host::new(HOST).unwrap();
     let lines = || std::iter::once(line);
-    let result = sessions.read(lines(), &host, &account("shop"), NOW);
+    let result = sessions.read(lines(), &host, shop, NOW);
     assert_eq!(
         result.is_ok(),
         matches!(values.as_slice(), [one] if *one == good.as_bytes()),
@@ -115,28 +124,16 @@ fn read(sessions: &Sessions, line: &[u8], name: &str, good: &str) {
     }
     // Not elsewhere, not to another account, not too late.
     let elsewhere = Host::new("other.example.com").unwrap();
-    assert!(
-        sessions
-            .read(lines(), &elsewhere, &account("shop"), NOW)
-            .is_err()
-    );
-    assert!(
-        sessions
-            .read(lines(), &host, &account("club"), NOW)
-            .is_err()
-    );
-    assert!(
-        sessions
-            .read(lines(), &host, &account("shop"), NOW + 600)
-            .is_err()
-    );
+    assert!(sessions.read(lines(), &elsewhere, shop, NOW).is_err());
+    assert!(sessions.read(lines(), &host, club, NOW).is_err());
+    assert!(sessions.read(lines(), &host, shop, NOW + 600).is_err());
 }
 
 /// `data`: the `Cookie` lines of a callback, in which `@` stands for the value
 /// of a login that is good; and a change to that value.
 pub fn login(data: &[u8]) {
-    let sessions = sessions();
-    let good = login_token(&sessions);
+    let sessions = &*SESSIONS;
+    let good = login_token(sessions);
     let name = sessions
         .cookies()
         .login_name(State::parse(STATE).unwrap().piece());
@@ -147,10 +144,10 @@ pub fn login(data: &[u8]) {
             byte => text.push(*byte),
         }
     }
-    carried(&sessions, &text, &name, &good);
+    carried(sessions, &text, &name, &good);
     let token = changed(&good, data);
     carried(
-        &sessions,
+        sessions,
         &[name.as_bytes(), b"=", &token].concat(),
         &name,
         &good,
