@@ -35,7 +35,7 @@ pub fn forwarded(data: &[u8]) {
     let client = whence(peer.parse().unwrap(), &before);
     let allowed = HashSet::from([HeaderName::from_static("x_kept")]);
     upstream::strip_forwarded(&mut request);
-    identity::strip(&mut request, &allowed);
+    identity::strip(&mut request, &allowed, false);
     stripped(&request, &before);
     upstream::write_forwarded(&mut request, &client, super::HOST, "id").unwrap();
     for (name, value) in &request.headers {

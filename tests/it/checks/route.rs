@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
 
 use url::Url;
+use wxgate::limits::BodySize;
 use wxgate::origin::{Host, PublicScheme};
 use wxgate::route::{
     Auth, Decided, HostPattern, OutsideWeChat, Route, RoutePath, Routes, SessionCookie, Snapshot,
@@ -44,6 +45,7 @@ fn served(path: &str, auth: Auth) -> Route {
         session_cookie: SessionCookie::Forward,
         snapshot: Snapshot::Page,
         methods: Vec::new(),
+        max_body: BodySize::default(),
         headers: Vec::new(),
         upstream_host: None,
     }
