@@ -15,7 +15,7 @@ use percent_encoding::percent_decode_str;
 
 /// How much is read, in bytes: an odd path has a dozen readings, and one of
 /// thousands is an attack.
-const MAX_READ: usize = 256 * 1024;
+const MAX_READ: usize = 128 * 1024;
 
 /// What servers do to a path.
 const STEPS: &[fn(&str) -> String] = &[
