@@ -224,11 +224,24 @@ fn is_within(key: &str, table: &str) -> bool {
 }
 
 /// serde says what is missing; where it belongs is ours to say. And serde says
-/// what it found, which must not be done where secrets are expected.
+/// what it found, which must not be done where secrets are expected, nor where a
+/// text stands in place of something else: it may be anything.
 fn with_cure(message: &str, key: &str) -> String {
     let secret = key.starts_with("session.keys") || key.ends_with(".app_secret");
     if secret && message.starts_with("invalid ") {
         return "found a text; a secret never stands in this file: expected { env = \"NAME\" } or { file = \"/path\" }, keys in a list".to_owned();
+    }
+    if let Some((_, expected)) = (message.strip_prefix("invalid type: string \""))
+        .and_then(|rest| rest.rsplit_once("\", expected "))
+    {
+        let expected = match expected {
+            "a sequence" => "a list, such as [\"…\"]; tables of a list begin with [[…]]",
+            table if table.starts_with("struct ") => {
+                "a table, whose keys stand below its name in brackets"
+            }
+            other => other,
+        };
+        return format!("found a text; expected {expected}");
     }
     match missing_field(message) {
         Some(field) => format!("`{field}` is missing; expected a line `{field} = …` in this table"),

@@ -27,6 +27,8 @@ pub fn gateway_toml(data: &[u8]) {
         format!("[session]\nkeys = [\"{SECRET}\"]"),
         format!("[session]\nkeys = [{{ env = \"PATH\" }}, \"{SECRET}\"]"),
         format!("[session]\nkey = \"{SECRET}\""),
+        format!("[accounts]\nclub = \"{SECRET}\""),
+        format!("[server]\nthreads = \"{SECRET}\""),
         format!("# {SECRET}"),
     ] {
         let said = parse(&format!("{text}\n{wrong}"));
