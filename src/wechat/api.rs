@@ -14,6 +14,7 @@ use std::time::Duration;
 use percent_encoding::utf8_percent_encode;
 use serde_json::{Map, Value};
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use super::account::{Account, BaseUrl};
 use super::authorize::{COMPONENT, Scope};
@@ -23,6 +24,8 @@ use super::openid::{OpenId, UnionId};
 use crate::secret::Secret;
 
 const MAX_ANSWER: usize = 64 * 1024;
+/// More than WeChat's answers have.
+const TYPICAL_ANSWER: usize = 4 * 1024;
 
 /// The client that all calls go through.
 #[derive(Clone, Debug)]
@@ -96,13 +99,16 @@ pub enum ApiError {
 
 impl Grant {
     /// Private: only [`Api::exchange`] has such an answer from WeChat.
-    fn of(answer: &Map<String, Value>) -> Result<Self, ApiError> {
+    fn of(mut answer: Map<String, Value>) -> Result<Self, ApiError> {
+        let access_token = take_secret(&mut answer, "access_token");
+        // Taken to be wiped.
+        take_secret(&mut answer, "refresh_token");
         Ok(Self {
-            openid: openid_of(answer)?,
-            unionid: unionid_of(answer),
-            scope: scope_of(answer),
-            snapshot: flag(answer, "is_snapshotuser"),
-            access_token: text(answer, "access_token").map(|token| Secret::new(token.to_owned())),
+            openid: openid_of(&answer)?,
+            unionid: unionid_of(&answer),
+            scope: scope_of(&answer),
+            snapshot: flag(&answer, "is_snapshotuser"),
+            access_token,
         })
     }
 
@@ -187,7 +193,7 @@ impl Api {
             utf8_percent_encode(code.expose(), COMPONENT),
         ));
         let answer = self.call(account, &query, &[secret, code.expose()]).await?;
-        Grant::of(&answer)
+        Grant::of(answer)
     }
 
     /// Fetches the profile of a grant with scope `snsapi_userinfo`.
@@ -238,7 +244,8 @@ impl Api {
         };
         let url = Secret::new(format!("{}{}", base.as_str(), query.expose()));
         let mut response = client.get(url.expose()).send().await.map_err(transport)?;
-        let mut body = Vec::new();
+        // Tokens stand in it: wiped when dropped, and large enough not to be moved.
+        let mut body = Zeroizing::new(Vec::with_capacity(TYPICAL_ANSWER));
         while let Some(chunk) = response.chunk().await.map_err(transport)? {
             if body.len() + chunk.len() > MAX_ANSWER {
                 return Err(ApiError::Garbled("more than 64 KiB"));
@@ -272,7 +279,7 @@ pub fn reason(error: &dyn std::error::Error) -> String {
 /// # Errors
 /// See [`ApiError`].
 pub fn try_grant(answer: Vec<u8>, hidden: &[&str]) -> Result<(), ApiError> {
-    Grant::of(&understand(answer, hidden)?).map(drop)
+    Grant::of(understand(answer.into(), hidden)?).map(drop)
 }
 
 /// What [`Api::profile`] makes of `answer`'s bytes, `openid` having been asked
@@ -285,12 +292,15 @@ pub fn read_profile(
     hidden: &[&str],
     openid: &OpenId,
 ) -> Result<Profile, ApiError> {
-    Profile::of(&understand(answer, hidden)?, openid)
+    Profile::of(&understand(answer.into(), hidden)?, openid)
 }
 
 /// Reads an answer's bytes. Raw control characters, which occur in nicknames
 /// and which no JSON parser takes, become spaces first.
-fn understand(mut body: Vec<u8>, hidden: &[&str]) -> Result<Map<String, Value>, ApiError> {
+fn understand(
+    mut body: Zeroizing<Vec<u8>>,
+    hidden: &[&str],
+) -> Result<Map<String, Value>, ApiError> {
     if std::str::from_utf8(&body).is_err() {
         return Err(ApiError::Garbled("not UTF-8"));
     }
@@ -322,6 +332,14 @@ fn number(value: &Value) -> Option<i64> {
 
 fn text<'a>(answer: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     answer.get(key)?.as_str().filter(|text| !text.is_empty())
+}
+
+/// The text at `key`, taken out of `answer` without leaving a copy behind.
+fn take_secret(answer: &mut Map<String, Value>, key: &str) -> Option<Secret> {
+    match answer.remove(key) {
+        Some(Value::String(text)) if !text.is_empty() => Some(Secret::new(text)),
+        _ => None,
+    }
 }
 
 fn flag(answer: &Map<String, Value>, key: &str) -> bool {
@@ -396,7 +414,7 @@ mod tests {
     use super::*;
 
     fn answer(body: &str) -> Result<Map<String, Value>, ApiError> {
-        understand(body.as_bytes().to_vec(), &["hunter2"])
+        understand(body.as_bytes().to_vec().into(), &["hunter2"])
     }
 
     #[test]
@@ -429,7 +447,7 @@ mod tests {
             assert!(matches!(answer(body), Err(ApiError::Garbled(_))), "{body}");
         }
         assert!(matches!(
-            understand(vec![b'{', 0xff, b'}'], &[]),
+            understand(vec![b'{', 0xff, b'}'].into(), &[]),
             Err(ApiError::Garbled(_))
         ));
         assert!(openid_of(&answer(r#"{"openid":"a\nb"}"#).unwrap()).is_err());
