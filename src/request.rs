@@ -35,6 +35,9 @@ const MAX_TARGET: usize = 16 * 1024;
 /// The largest header, request line included. An app behind takes less.
 const MAX_HEADER: usize = 64 * 1024;
 
+/// The most header fields. HTTP/1 stops there by itself.
+const MAX_FIELDS: usize = 256;
+
 /// A request that can be read in one way only.
 #[derive(Debug)]
 pub struct Asked<'r> {
@@ -65,7 +68,7 @@ pub enum Unreadable {
     Framing,
     /// A target of more than 16 KiB.
     Long,
-    /// A header of more than 64 KiB.
+    /// A header of more than 64 KiB, or of more than 256 fields.
     Large,
     /// `TRACE` and `CONNECT` are for proxies of another kind.
     Method,
@@ -108,7 +111,7 @@ impl<'r> Asked<'r> {
         if matches!(header.method, Method::TRACE | Method::CONNECT) {
             return Err(Unreadable::Method);
         }
-        if raw.len() > MAX_HEADER {
+        if raw.len() > MAX_HEADER || header.headers.len() > MAX_FIELDS {
             return Err(Unreadable::Large);
         }
         if !lines_end_whole(raw) {

@@ -412,6 +412,9 @@ mod tests {
             // The steps of a server in another order than ours.
             "/pay/notify/%2e%2e;%2fnotify%2f/x",
             "/pay/notify/%2e%2e/notify%2fb/../x",
+            // A line break that is taken out of a decoded path.
+            "/pay/notify/%0d../x",
+            "/pay/notify/.%09./x",
             // An encoded slash that stays in its segment.
             "/pay/notify/%2e%2e/notify%2fx",
         ] {

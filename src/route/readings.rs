@@ -29,6 +29,7 @@ const STEPS: &[fn(&str) -> String] = &[
     |path| before(path, '?'),
     |path| before(path, '#'),
     reference,
+    without_breaks,
     single_slashes,
     resolve,
 ];
@@ -74,7 +75,8 @@ pub(super) fn readings(path: &str) -> Option<Vec<String>> {
 /// some file systems and code pages make them the same.
 fn plain_marks(text: &str) -> String {
     let plain = |c: char| match c {
-        '\\' | '\u{2044}' | '\u{2215}' | '\u{29f8}' | '\u{ff0f}' | '\u{ff3c}' => '/',
+        '\\' | '\u{2044}' | '\u{2215}' | '\u{2216}' | '\u{29f5}' | '\u{29f8}' | '\u{29f9}'
+        | '\u{fe68}' | '\u{ff0f}' | '\u{ff3c}' => '/',
         '\u{2024}' | '\u{ff0e}' | '\u{3002}' | '\u{ff61}' => '.',
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
         other => other,
@@ -116,6 +118,11 @@ fn each_segment(path: &str, change: impl Fn(&str) -> &str) -> String {
 
 fn before(path: &str, mark: char) -> String {
     path.split(mark).next().unwrap_or_default().to_owned()
+}
+
+/// The WHATWG parser takes tabs and line breaks out before it reads.
+fn without_breaks(path: &str) -> String {
+    path.replace(['\t', '\n', '\r'], "")
 }
 
 /// `//host/path` is a whole address to parsers of URL references.

@@ -1,5 +1,16 @@
 //! Raw bytes from people who mean it badly. Each row says what was sent; the
 //! app tells what it saw.
+//!
+//! The modules below hold the table of hostile requests, by class; the tests
+//! here look at single attacks from more sides.
+
+mod cookies;
+mod framing;
+mod lines;
+mod names;
+mod paths;
+mod streams;
+mod table;
 
 use crate::client::{Answer, Browser, WECHAT, Wire, send};
 use crate::world::{Extra, OPENID, World};
@@ -625,4 +636,67 @@ async fn a_page_leads_to_no_other_host() {
             page.text()
         );
     }
+}
+
+type Rows = fn(&table::Parts) -> Vec<table::Row>;
+
+/// The classes of the table, each with its rows.
+const CLASSES: &[(&str, Rows)] = &[
+    ("framing", framing::http1),
+    ("framing, HTTP/2", framing::http2),
+    ("lines", lines::http1),
+    ("lines, HTTP/2", lines::http2),
+    ("names", names::http1),
+    ("names, HTTP/2", names::http2),
+    ("cookies", cookies::http1),
+    ("cookies, HTTP/2", cookies::http2),
+    ("paths", paths::http1),
+    ("paths, HTTP/2", paths::http2),
+    ("streams, HTTP/2", streams::http2),
+];
+
+macro_rules! class {
+    ($name:ident, $($rows:path),+) => {
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $name() {
+            $(table::run($rows).await;)+
+        }
+    };
+}
+
+class!(table_of_framing, framing::http1, framing::http2);
+class!(table_of_lines, lines::http1, lines::http2);
+class!(table_of_names, names::http1, names::http2);
+class!(
+    table_of_cookies_callbacks_and_ways_back,
+    cookies::http1,
+    cookies::http2
+);
+class!(table_of_paths, paths::http1, paths::http2);
+class!(table_of_streams, streams::http2);
+
+#[test]
+fn the_table_has_hundreds_of_rows_each_once() {
+    let mut names = std::collections::HashSet::new();
+    let (mut first, mut second) = (0, 0);
+    for (class, rows) in CLASSES {
+        let rows = rows(&table::no_parts());
+        assert!(rows.len() > 10, "{class} has {} rows", rows.len());
+        for row in &rows {
+            assert!(
+                names.insert(format!("{class}: {}", row.name)),
+                "{class}: {} stands twice",
+                row.name
+            );
+            match row.sent {
+                table::Sent::H1(_) | table::Sent::Half(_) => first += 1,
+                table::Sent::H2(_) => second += 1,
+            }
+        }
+    }
+    println!("{first} over HTTP/1.1, {second} over HTTP/2");
+    assert!(
+        first >= 350 && second >= 150,
+        "{first} over HTTP/1.1, {second} over HTTP/2"
+    );
 }

@@ -15,6 +15,7 @@
 mod app;
 mod checks;
 mod client;
+mod h2;
 mod process;
 mod world;
 

@@ -147,6 +147,7 @@ session_cookie = "strip"
         extra
             .tables
             .replace("{gateway}", &gateway.to_string())
+            .replace("{app}", &app.to_string())
             .replace("{wechat}", &wechat)
     )
 }
