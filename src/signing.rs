@@ -114,22 +114,35 @@ pub fn generate_key() -> Result<Secret, getrandom::Error> {
     Ok(Secret::new(STANDARD.encode(bytes.as_slice())))
 }
 
-/// The key that is kept in `dir`: read, or made once with mode 0600. Two
-/// processes that begin together end with one key.
+/// What `secret`, a key in base64, stands for; `None` when it is not base64.
+pub(crate) fn key_bytes(secret: &Secret) -> Option<Zeroizing<Vec<u8>>> {
+    let text = secret.expose();
+    let bytes = STANDARD
+        .decode(text)
+        .or_else(|_| URL_SAFE_NO_PAD.decode(text));
+    bytes.ok().map(Zeroizing::new)
+}
+
+/// The key that is kept in `dir` as `name`: read, or once made by `make` with
+/// mode 0600. Two processes that begin together end with one key.
 ///
 /// # Errors
 /// When the directory cannot be read or written.
-pub fn kept_key(dir: &Path) -> io::Result<Secret> {
-    let path = dir.join("session.key");
+pub fn kept_key(
+    dir: &Path,
+    name: &str,
+    make: impl Fn() -> io::Result<Secret>,
+) -> io::Result<Secret> {
+    let path = dir.join(name);
     match fs::read_to_string(&path) {
         Ok(text) => return Ok(Secret::new(text.trim_end().to_owned())),
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Err(_) => {}
     }
     fs::create_dir_all(dir)?;
-    let secret = generate_key().map_err(io::Error::other)?;
+    let secret = make()?;
     let draft = dir.join(format!(
-        "session.key.{:016x}",
+        "{name}.{:016x}",
         getrandom::u64().map_err(io::Error::other)?
     ));
     let mut file = fs::OpenOptions::new()
@@ -144,19 +157,14 @@ pub fn kept_key(dir: &Path) -> io::Result<Secret> {
     fs::remove_file(&draft)?;
     match linked {
         Ok(()) => fs::File::open(dir)?.sync_all().map(|()| secret),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => kept_key(dir),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => kept_key(dir, name, make),
         Err(error) => Err(error),
     }
 }
 
 impl Key {
     fn parse(secret: &Secret) -> Result<Self, KeyError> {
-        let bytes = Zeroizing::new(
-            STANDARD
-                .decode(secret.expose())
-                .or_else(|_| URL_SAFE_NO_PAD.decode(secret.expose()))
-                .map_err(|_| KeyError::NotBase64)?,
-        );
+        let bytes = key_bytes(secret).ok_or(KeyError::NotBase64)?;
         if bytes.len() < MIN_KEY_BYTES {
             return Err(KeyError::TooShort(bytes.len()));
         }
@@ -318,8 +326,9 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let below = dir.path().join("state");
-        let first = kept_key(&below).unwrap();
-        assert_eq!(kept_key(&below).unwrap().expose(), first.expose());
+        let kept = || kept_key(&below, "session.key", || Ok(key())).unwrap();
+        let first = kept();
+        assert_eq!(kept().expose(), first.expose());
         assert!(Keyring::new(&[first]).is_ok());
         let mode = fs::metadata(below.join("session.key"))
             .unwrap()

@@ -1,9 +1,60 @@
-//! Where session keys come from when `session.keys` names none.
+//! Where a key comes from that `gateway.toml` does not give: it is made once and
+//! kept in the state directory.
+//!
+//! Holds always: a key that is kept is read again at the next start and never
+//! replaced.
 
+use std::fmt::Display;
+use std::io;
 use std::path::PathBuf;
 
 use super::{Plan, ServerTable};
-use crate::signing::{KeyError, Keyring};
+use crate::secret::Secret;
+use crate::signing::{Keyring, generate_key, kept_key};
+
+/// A key that may be kept.
+struct Kept {
+    what: &'static str,
+    file: &'static str,
+    /// The command that prints one, and the setting that takes it.
+    keygen: &'static str,
+    setting: &'static str,
+    make: fn() -> io::Result<Secret>,
+}
+
+const SESSION: Kept = Kept {
+    what: "session key",
+    file: "session.key",
+    keygen: "wxgate keygen",
+    setting: "session.keys",
+    make: || generate_key().map_err(io::Error::other),
+};
+
+impl Kept {
+    /// What `ring` makes of the key alone that is kept in `dir`.
+    fn ring<R, E: Display>(
+        &self,
+        dir: Option<PathBuf>,
+        ring: impl FnOnce(&[Secret]) -> Result<R, (usize, E)>,
+    ) -> Result<R, String> {
+        let Self {
+            what,
+            file,
+            keygen,
+            setting,
+            make,
+        } = self;
+        let dir = dir.ok_or_else(|| format!("there is no place to keep the {what}"))?;
+        let place = dir.display();
+        let secret = kept_key(&dir, file, make).map_err(|error| {
+            format!(
+                "no {what} can be kept in {place} ({error}); make one with `{keygen}` and set {setting}, \
+                 or set server.state_dir to a directory this user can write"
+            )
+        })?;
+        ring(&[secret]).map_err(|(_, error)| format!("{place}/{file} {error}"))
+    }
+}
 
 impl Plan {
     /// The keys: those of the file, or one that is made once and kept in the
@@ -12,24 +63,13 @@ impl Plan {
     /// # Errors
     /// When it can be neither read nor made, in words for the operator.
     pub fn take_keys(&mut self) -> Result<Keyring, String> {
-        if let Some(keys) = self.keys.take() {
-            return Ok(keys);
+        match self.keys.take() {
+            Some(keys) => Ok(keys),
+            None => SESSION.ring(self.state_dir(), Keyring::new),
         }
-        let dir = self
-            .state_dir()
-            .ok_or("there is no place to keep a session key")?;
-        let secret = crate::signing::kept_key(&dir).map_err(|error| {
-            format!(
-                "no session key can be kept in {} ({error}); make one with `wxgate keygen` and set session.keys, or set server.state_dir to a directory this user can write",
-                dir.display()
-            )
-        })?;
-        Keyring::new(&[secret]).map_err(|(_, error): (usize, KeyError)| {
-            format!("{}/session.key {error}", dir.display())
-        })
     }
 
-    /// Where a key is kept that `session.keys` does not give.
+    /// Where a key is kept that the file does not give.
     pub fn state_dir(&self) -> Option<PathBuf> {
         state_dir(&self.server)
     }
