@@ -4,6 +4,8 @@
 //! spelled, before anything is written; and only a [`Session`] is written.
 //! Names are compared as CGI, WSGI and PHP apps see them.
 
+pub mod assertion;
+
 use std::collections::HashSet;
 
 use http::HeaderName;

@@ -371,7 +371,7 @@ pub(crate) mod tests {
         )
     }
 
-    fn session(place: &str, now: Now) -> Session {
+    pub(crate) fn session(place: &str, now: Now) -> Session {
         Session {
             id: [7; 16],
             place: place.to_owned(),
