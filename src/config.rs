@@ -20,6 +20,7 @@ use toml::Spanned;
 pub use mistakes::{Mistake, Mistakes};
 pub use resolve::{Plan, PlannedAccount};
 
+use crate::identity::assertion;
 use crate::limits::{self, BodySize, Seconds};
 use crate::origin::{PublicOrigin, PublicScheme};
 use crate::route::{
@@ -37,6 +38,7 @@ use crate::wechat::account::{AppId, BaseUrl, VerifyFile};
 struct File {
     server: ServerTable,
     session: session::Table,
+    assertion: assertion::Table,
     limits: limits::Table,
     store: StoreTable,
     log: LogTable,
@@ -64,7 +66,7 @@ pub struct ServerTable {
     pub threads: Option<std::num::NonZeroUsize>,
     /// How long requests may finish after SIGTERM.
     pub drain_timeout: Seconds,
-    /// Where a key is kept that `session.keys` does not give.
+    /// Where keys are kept that the file does not give.
     pub state_dir: Option<PathBuf>,
 }
 
@@ -236,6 +238,7 @@ struct RouteTable {
     #[serde(default)]
     headers: BTreeMap<AppHeaderName, AppHeaderValue>,
     upstream_host: Option<AppHost>,
+    assertion: Option<Spanned<bool>>,
 }
 
 /// A host, with its port if it has one, as the app is to see it.

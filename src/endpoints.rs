@@ -1,8 +1,9 @@
 //! The gateway's own paths below `/.wxgate/`, but for the callback: `login`,
-//! `logout`, `me`, `openid`.
+//! `logout`, `me`, `openid`, `jwks.json`.
 //!
 //! Holds always: nothing below `/.wxgate/` ever reaches an app; nothing here
-//! tells a visitor more than who they are themselves; `login` leads to places
+//! tells a visitor more than who they are themselves, and what everybody may
+//! know; `login` leads to places
 //! on this host alone; only a page of this host can log its visitor out.
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
+use crate::identity::assertion::Assertions;
 use crate::login;
 use crate::origin::{Host, ReturnTo};
 use crate::reply::{Reply, Trouble};
@@ -34,6 +36,8 @@ pub enum Endpoint {
     Me,
     /// Who am I, as pages written after WeChat's examples ask.
     OpenId,
+    /// The public halves of the keys that assertions are signed with.
+    Jwks,
     /// Nothing is there, and no app is asked.
     Unknown,
 }
@@ -48,6 +52,7 @@ impl Endpoint {
             "/logout" => Self::Logout,
             "/me" => Self::Me,
             "/openid" => Self::OpenId,
+            "/jwks.json" => Self::Jwks,
             "" => Self::Unknown,
             name if name.starts_with('/') => Self::Unknown,
             _ => return None,
@@ -58,7 +63,7 @@ impl Endpoint {
     pub fn takes(self, method: &Method) -> bool {
         let reads = matches!(*method, Method::GET | Method::HEAD);
         match self {
-            Self::Callback | Self::Login | Self::Me | Self::Unknown => reads,
+            Self::Callback | Self::Login | Self::Me | Self::Jwks | Self::Unknown => reads,
             Self::OpenId | Self::Logout => reads || *method == Method::POST,
         }
     }
@@ -66,7 +71,7 @@ impl Endpoint {
     /// What it takes, for `Allow`.
     pub fn allow(self) -> &'static str {
         match self {
-            Self::Callback | Self::Login | Self::Me | Self::Unknown => "GET, HEAD",
+            Self::Callback | Self::Login | Self::Me | Self::Jwks | Self::Unknown => "GET, HEAD",
             Self::OpenId => "GET, HEAD, POST",
             Self::Logout => "POST",
         }
@@ -163,6 +168,13 @@ pub fn me(account: &LoginAccount, session: &Session, sessions: &Sessions) -> Rep
         "ends": sessions.ends(session),
     });
     Reply::json(StatusCode::OK, &json!({"code": 0, "data": data}))
+}
+
+/// `jwks.json`: what an app verifies assertions with (RFC 7517, section 8.5.2
+/// for its type).
+pub fn jwks(assertions: &Assertions) -> Reply {
+    let keys = assertions.published().to_string();
+    Reply::new(StatusCode::OK).with_body("application/jwk-set+json", keys.into_bytes())
 }
 
 /// `logout`: ends every session and every login of this browser at this host.

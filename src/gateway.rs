@@ -31,13 +31,14 @@ use crate::access_log::{self, RequestId, Way};
 use crate::callback::Callbacks;
 use crate::connection;
 use crate::cookies::ForApp;
+use crate::identity::assertion::Assertions;
 use crate::identity::{self, AllowedUnderscores};
 use crate::limits::Logins;
-use crate::origin::PublicScheme;
+use crate::origin::{Host, PublicScheme};
 use crate::reply::Trouble;
 use crate::request::{self, Asked, Unreadable};
 use crate::route::{Routes, SessionCookie};
-use crate::session::Sessions;
+use crate::session::{Now, Session, Sessions};
 use crate::upstream::{self, Resolver, TrustedProxies};
 
 /// How long a connection may be idle between two requests.
@@ -56,6 +57,8 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub struct Gateway {
     pub(crate) routes: Arc<Routes>,
     pub(crate) sessions: Arc<Sessions>,
+    /// What proofs are signed with; `None` when no route asks for any.
+    pub(crate) assertions: Option<Arc<Assertions>>,
     pub(crate) callbacks: Arc<Callbacks>,
     pub(crate) logins: Arc<Logins>,
     pub(crate) resolver: Resolver,
@@ -270,6 +273,9 @@ impl ProxyHttp for Gateway {
         }
         if let Some(session) = permit.session() {
             identity::vouch(request, session)?;
+            if route.assertion {
+                self.assert(request, session, authority, visit.now)?;
+            }
         }
         Ok(())
     }
@@ -374,6 +380,22 @@ impl ProxyHttp for Gateway {
 }
 
 impl Gateway {
+    /// Signs who the visitor is, for the host that was asked. Where a route
+    /// promises that, no request goes without.
+    fn assert(
+        &self,
+        request: &mut RequestHeader,
+        session: &Session,
+        authority: &str,
+        now: Now,
+    ) -> Result<()> {
+        let host = Host::from_authority(authority);
+        let (Some(assertions), Some(host)) = (&self.assertions, host) else {
+            return Error::e_explain(ErrorType::InternalError, "nothing to assert with");
+        };
+        assertions.write(request, session, &self.routes.origin(&host), now)
+    }
+
     /// Shows a trouble that came up on the way, if nothing was written yet.
     async fn tell(&self, downstream: &mut Downstream, trouble: Trouble, visit: &mut Visit) -> u16 {
         if downstream.response_written().is_some() {

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use wxgate::config::{LogTable, Plan};
+use wxgate::identity::assertion;
 use wxgate::route::Auth;
 use wxgate::simulator::{Settings, SimAccount, Simulator};
 use wxgate::{demo, logging, process, server, signing};
@@ -35,7 +36,7 @@ enum Command {
     /// Read gateway.toml, say what was understood, and do nothing else. Exits with 78 if there is a mistake.
     Check(ConfigFile),
     /// Print a new session key, for session.keys.
-    Keygen,
+    Keygen(Keygen),
     /// Run the WeChat simulator alone, to develop WeChat pages without WeChat.
     Simulate(Simulate),
     /// Run the simulator, a small shop and the gateway together, and print the address to open.
@@ -47,6 +48,13 @@ struct ConfigFile {
     /// The configuration.
     #[arg(long, short, value_name = "FILE", default_value = "gateway.toml")]
     config: PathBuf,
+}
+
+#[derive(Args)]
+struct Keygen {
+    /// Print a key for assertion.keys instead: base64 of a P-256 private key.
+    #[arg(long)]
+    assertion: bool,
 }
 
 #[derive(Args)]
@@ -79,7 +87,7 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Run(file) => run(&file),
         Command::Check(file) => check(&file),
-        Command::Keygen => keygen(),
+        Command::Keygen(kind) => keygen(&kind),
         Command::Simulate(simulate) => simulate_wechat(simulate),
         Command::Demo(demo) => run_demo(&demo),
     }
@@ -204,6 +212,7 @@ fn understood(file: &ConfigFile, plan: &Plan) -> String {
             dir.map(|dir| dir.display().to_string()).unwrap_or_default()
         )),
     }
+    text.push_str(&proofs(plan));
     for planned in &plan.accounts {
         let account = &planned.account;
         let origin = account.wechat.callback_origin();
@@ -236,10 +245,11 @@ fn understood(file: &ConfigFile, plan: &Plan) -> String {
             _ => "open to everybody".to_owned(),
         };
         text.push_str(&format!(
-            "route {at}  {}{} → {}: {auth}\n",
+            "route {at}  {}{} → {}: {auth}{}\n",
             route.host,
             route.path.as_str(),
-            route.upstream
+            route.upstream,
+            if route.assertion { ", with proof" } else { "" }
         ));
     }
     for warning in plan.warnings() {
@@ -248,8 +258,27 @@ fn understood(file: &ConfigFile, plan: &Plan) -> String {
     text
 }
 
-fn keygen() -> ExitCode {
-    match signing::generate_key() {
+/// Who signs what apps are told of visitors, if any app is.
+fn proofs(plan: &Plan) -> String {
+    match (&plan.assertions, plan.state_dir()) {
+        _ if !plan.asserts() => String::new(),
+        (Some(keys), _) => format!(
+            "proofs   {} key(s) of assertion.keys; the first signs\n",
+            keys.count()
+        ),
+        (None, dir) => format!(
+            "proofs   a key kept in {}, made at the first start\n",
+            dir.unwrap_or_default().display()
+        ),
+    }
+}
+
+fn keygen(kind: &Keygen) -> ExitCode {
+    let key = match kind.assertion {
+        true => assertion::generate_key(),
+        false => signing::generate_key().map_err(std::io::Error::other),
+    };
+    match key {
         Ok(key) => {
             say(&format!("{}\n", key.expose()));
             ExitCode::SUCCESS

@@ -64,6 +64,8 @@ pub struct Route {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The `Host` the app receives, if not the visitor's.
     pub upstream_host: Option<HeaderValue>,
+    /// Whether the app gets a signed proof of who the visitor is.
+    pub assertion: bool,
 }
 
 impl Route {
@@ -323,6 +325,7 @@ mod tests {
             max_body: BodySize::default(),
             headers: Vec::new(),
             upstream_host: None,
+            assertion: false,
         }
     }
 

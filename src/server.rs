@@ -72,7 +72,7 @@ pub enum StartError {
     /// A bound socket that cannot be used.
     #[error("a listening socket cannot be used: {0}")]
     Socket(std::io::Error),
-    /// No session key.
+    /// No key to sign with.
     #[error("{0}")]
     Key(String),
     /// No thread, or no runtime on it.
@@ -148,6 +148,7 @@ pub fn start_on(mut plan: Plan, listeners: Vec<TcpListener>) -> Result<Running, 
     let listeners = listeners.into_iter().map(prepared);
     let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
     let keys = plan.take_keys().map_err(StartError::Key)?;
+    let assertions = plan.take_assertions().map_err(StartError::Key)?;
     let api = Api::new(Timeouts::default()).map_err(|error| StartError::Api(reason(&error)))?;
     let admin = plan
         .server
@@ -173,6 +174,7 @@ pub fn start_on(mut plan: Plan, listeners: Vec<TcpListener>) -> Result<Running, 
         logins,
         routes,
         sessions,
+        assertions: assertions.map(Arc::new),
         resolver: Resolver::default(),
         scheme: plan.server.public_scheme,
         allowed_underscores: Arc::new(

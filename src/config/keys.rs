@@ -9,6 +9,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::{Plan, ServerTable};
+use crate::identity::assertion::{self, Assertions};
 use crate::secret::Secret;
 use crate::signing::{Keyring, generate_key, kept_key};
 
@@ -28,6 +29,14 @@ const SESSION: Kept = Kept {
     keygen: "wxgate keygen",
     setting: "session.keys",
     make: || generate_key().map_err(io::Error::other),
+};
+
+const ASSERTION: Kept = Kept {
+    what: "assertion key",
+    file: "assertion.key",
+    keygen: "wxgate keygen --assertion",
+    setting: "assertion.keys",
+    make: assertion::generate_key,
 };
 
 impl Kept {
@@ -66,6 +75,26 @@ impl Plan {
         match self.keys.take() {
             Some(keys) => Ok(keys),
             None => SESSION.ring(self.state_dir(), Keyring::new),
+        }
+    }
+
+    /// Whether a route's app gets a proof of who the visitor is.
+    pub fn asserts(&self) -> bool {
+        self.listed.iter().any(|route| route.assertion)
+    }
+
+    /// The keys of that proof, likewise; `None` when no route asks for it, and
+    /// none is made then.
+    ///
+    /// # Errors
+    /// When it can be neither read nor made, in words for the operator.
+    pub fn take_assertions(&mut self) -> Result<Option<Assertions>, String> {
+        if !self.asserts() {
+            return Ok(None);
+        }
+        match self.assertions.take() {
+            Some(assertions) => Ok(Some(assertions)),
+            None => ASSERTION.ring(self.state_dir(), Assertions::new).map(Some),
         }
     }
 

@@ -227,7 +227,10 @@ fn is_within(key: &str, table: &str) -> bool {
 /// what it found, which must not be done where secrets are expected, nor where a
 /// text stands in place of something else: it may be anything.
 fn with_cure(message: &str, key: &str) -> String {
-    let secret = key.starts_with("session.keys") || key.ends_with(".app_secret");
+    let secret = ["session.keys", "assertion.keys"]
+        .iter()
+        .any(|keys| key.starts_with(keys))
+        || key.ends_with(".app_secret");
     if secret && message.starts_with("invalid ") {
         return "found a text; a secret never stands in this file: expected { env = \"NAME\" } or { file = \"/path\" }, keys in a list".to_owned();
     }

@@ -5,6 +5,7 @@
 //! here, and once.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,10 +16,11 @@ use super::keys::state_dir;
 use super::mistakes::Declared;
 use super::{AccountTable, File, LogTable, Mistakes, RouteTable, ServerTable};
 use crate::cookies::{CookieSettings, SameSiteSetting};
+use crate::identity::assertion::Assertions;
 use crate::limits;
 use crate::origin::{Host, PublicScheme};
 use crate::route::{AccountName, Auth, HostPattern, LoginAccount, Route, Routes};
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretSource};
 use crate::session::{self, Lifetime};
 use crate::signing::Keyring;
 use crate::wechat::Account;
@@ -43,6 +45,9 @@ pub struct Plan {
     pub listed: Vec<Arc<Route>>,
     /// The keys of `session.keys`; `None` when one is to be made and kept.
     pub keys: Option<Keyring>,
+    /// The keys of `assertion.keys`; `None` when there are none, and one is to
+    /// be made and kept if a route needs it.
+    pub assertions: Option<Assertions>,
     /// Names and attributes of the cookies.
     pub cookies: CookieSettings,
     /// How long a visitor may be away.
@@ -73,6 +78,7 @@ pub(super) fn resolve(
     let File {
         mut server,
         session,
+        assertion,
         limits,
         store: _,
         log,
@@ -81,7 +87,8 @@ pub(super) fn resolve(
     } = file;
     server.state_dir = server.state_dir.map(|dir| base.join(dir));
     let cookies = cookie_settings(&session, server.public_scheme, mistakes);
-    let keys = read_keys(&session, base, mistakes);
+    let keys = read_keys(&session.keys, Keyring::new, base, mistakes);
+    let assertions = read_keys(&assertion.keys, Assertions::new, base, mistakes);
     if server.listen.get_ref().is_empty() {
         mistakes.at(
             &server.listen.span(),
@@ -101,6 +108,12 @@ pub(super) fn resolve(
     if session.keys.is_empty() && state_dir(&server).is_none() {
         mistakes.whole(
             "there is no place to keep a session key; expected session.keys, or server.state_dir",
+        );
+    }
+    let asserts = |route: &RouteTable| route.assertion.as_ref().is_some_and(|on| *on.get_ref());
+    if assertion.keys.is_empty() && routes.iter().any(asserts) && state_dir(&server).is_none() {
+        mistakes.whole(
+            "there is no place to keep an assertion key; expected assertion.keys, or server.state_dir",
         );
     }
     if mistakes.has_lost("server.public_scheme") || mistakes.has_lost("session.cookie_domain") {
@@ -154,6 +167,7 @@ pub(super) fn resolve(
         routes,
         listed,
         keys,
+        assertions,
         cookies,
         idle_timeout: *session.idle_timeout.get_ref(),
         max_lifetime: *session.max_lifetime.get_ref(),
@@ -181,24 +195,31 @@ fn cookie_settings(
     )
 }
 
-fn read_keys(table: &session::Table, base: &Path, mistakes: &mut Mistakes) -> Option<Keyring> {
-    if table.keys.is_empty() {
+/// What `ring` makes of the keys in `sources`; `None` without any, and with one
+/// that cannot be used.
+fn read_keys<R, E: Display>(
+    sources: &[Spanned<SecretSource>],
+    ring: impl FnOnce(&[Secret]) -> Result<R, (usize, E)>,
+    base: &Path,
+    mistakes: &mut Mistakes,
+) -> Option<R> {
+    if sources.is_empty() {
         return None;
     }
-    let mut secrets: Vec<Secret> = Vec::with_capacity(table.keys.len());
-    for source in &table.keys {
+    let mut secrets: Vec<Secret> = Vec::with_capacity(sources.len());
+    for source in sources {
         match source.get_ref().read(base) {
             Ok(secret) => secrets.push(secret),
             Err(error) => mistakes.at(&source.span(), error.to_string()),
         }
     }
-    if secrets.len() < table.keys.len() {
+    if secrets.len() < sources.len() {
         return None;
     }
-    match Keyring::new(&secrets) {
+    match ring(&secrets) {
         Ok(keys) => Some(keys),
         Err((at, error)) => {
-            let span = table.keys.get(at).map_or(0..0, Spanned::span);
+            let span = sources.get(at).map_or(0..0, Spanned::span);
             mistakes.at(&span, error.to_string());
             None
         }
@@ -310,6 +331,15 @@ fn plan_route(
         }
         None => None,
     };
+    let assertion = table.assertion.as_ref().is_some_and(|on| *on.get_ref());
+    if let Some(on) = table
+        .assertion
+        .as_ref()
+        .filter(|_| assertion && table.auth == Auth::None)
+    {
+        mistakes.at(&on.span(), "found true beside auth = \"none\", where no visitor is known and nothing could be signed; expected auth = \"required\" or \"optional\", or no assertion");
+        return None;
+    }
     let host = table.host.into_inner();
     if let Some(account) = account.as_ref().filter(|_| table.auth != Auth::None)
         && !can_log_in(&host, account, cookies)
@@ -339,6 +369,7 @@ fn plan_route(
             .filter_map(|(name, value)| Some((HeaderName::try_from(name.0).ok()?, value.0)))
             .collect(),
         upstream_host: table.upstream_host.map(|host| host.0),
+        assertion,
     })
 }
 

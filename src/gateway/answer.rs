@@ -165,6 +165,10 @@ impl Gateway {
             Endpoint::Login => self.login_endpoint(asked, visit),
             Endpoint::Logout => self.logout(asked, visit),
             Endpoint::Me | Endpoint::OpenId => self.who_am_i(endpoint, asked, visit),
+            Endpoint::Jwks => match &self.assertions {
+                Some(assertions) => endpoints::jwks(assertions),
+                None => self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit),
+            },
             Endpoint::Unknown => self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit),
         }
     }

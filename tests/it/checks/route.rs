@@ -48,6 +48,7 @@ fn served(path: &str, auth: Auth) -> Route {
         max_body: BodySize::default(),
         headers: Vec::new(),
         upstream_host: None,
+        assertion: false,
     }
 }
 
