@@ -46,7 +46,7 @@
 //! | `callback` | back from WeChat: check, exchange once, open a session |
 //! | `endpoints` | the gateway's own paths: login, logout, me, openid |
 //! | `login` | no session: remember where to, send to WeChat |
-//! | `identity` | `X-WeChat-*`: strip, vouch |
+//! | `identity` | `X-WeChat-*`: strip, vouch, assert |
 //! | `session` | a visitor WeChat vouched for: open, read, renew, end |
 //! | `route` | host and path → route, decided once |
 //! | `connection` | a visitor's connection: its place, and how slowly a header may come |
@@ -81,6 +81,7 @@
 //! | `Connection: X-WeChat-OpenId`, so that a proxy drops what was vouched | TRF 2024-45410, 2026-29054; OAK GHSA-w9mr-28mw-j8hg; O2P; Pingora 2026-105299 | `vouch` in `upstream_request_filter` alone | `hostile::the_connection_header_takes_nothing_of_ours_away` |
 //! | an identity in a trailer, over HTTP/1.1 or HTTP/2 | TRF trailer tests | Pingora forwards no trailers to HTTP/1.1 | `hostile::request_trailers_stay_behind`, `hostile::table_of_names` |
 //! | any `Authorization` taken for a login | ENV 2022-29226 | nothing but the session cookie is read | `hostile::a_tampered_or_moved_session_is_none`, `hostile::table_of_cookies_callbacks_and_ways_back` |
+//! | an app that others can reach and that trusts a plain header; a token replayed at another host | AWS "ALBeast" | `identity::assertion`: signed, for one host, for minutes; the app verifies it | `assertion::an_assertion_verifies_and_says_what_the_headers_say`, `assertion::an_assertion_is_for_the_host_that_was_asked`, `assertion::an_assertion_that_a_client_sent_is_gone` |
 //! | an app that answers in the gateway's name: cookies, identity | own | `upstream_response_filter` | `proxying::an_app_sets_its_own_cookies_and_none_of_ours` |
 //! | `Proxy: …`, which becomes `HTTP_PROXY` in a CGI app | 2016-5385 | `identity::strip` | `hostile::table_of_names`, `identity::stripping_leaves_the_apps_own_headers` |
 //! | **Where a request comes from** | | | |

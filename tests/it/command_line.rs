@@ -315,6 +315,83 @@ fn a_secret_as_plain_text_is_refused_and_never_repeated() {
 }
 
 #[test]
+fn an_assertion_that_could_not_be_made_is_told() {
+    for (wrong, told) in [
+        (
+            "{ env = \"WXGATE_TEST_UNSET\" }",
+            "WXGATE_TEST_UNSET is not set",
+        ),
+        (
+            "{ file = \"nowhere/key\" }",
+            "the file nowhere/key cannot be read",
+        ),
+        (
+            "{ env = \"WXGATE_SESSION_KEY\" }",
+            "no PKCS#8 private key of the curve P-256; make one with `wxgate keygen --assertion`",
+        ),
+        ("\"0123456789plainsecret\"", "never stands in this file"),
+    ] {
+        let keys = format!("assertion.keys = [{wrong}]\n[server]");
+        assert_mistake("[server]", &keys, "assertion.keys[0]", &[told]);
+    }
+    let text = GOOD.replace(
+        "[server]",
+        "assertion.keys = \"0123456789plainsecret\"\n[server]",
+    );
+    let told = complained(&checked(&text));
+    assert!(
+        told.contains("assertion.keys: ") && !told.contains("plainsecret"),
+        "{told}"
+    );
+    assert_mistake(
+        "[server]",
+        "assertion.key = []\n[server]",
+        "assertion.key",
+        &["unknown field `key`", "`keys`"],
+    );
+    assert_mistake(
+        "account = \"shop\"",
+        "assertion = \"yes\"\naccount = \"shop\"",
+        "routes[0].assertion",
+        &["found a text", "expected a boolean"],
+    );
+    assert_mistake(
+        "auth = \"none\"",
+        "assertion = true\nauth = \"none\"",
+        "routes[1].assertion",
+        &["auth = \"none\"", "expected auth = \"required\""],
+    );
+}
+
+#[test]
+fn who_signs_assertions_is_told_where_one_is_asked_for() {
+    assert!(!assert_passes(GOOD).contains("proofs"));
+    let asked = GOOD
+        .replace("account = \"shop\"", "account = \"shop\"\nassertion = true")
+        .replace("[server]", "[server]\nstate_dir = \"state\"");
+    let told = assert_passes(&asked);
+    assert!(
+        told.contains("proofs   a key kept in state, made"),
+        "{told}"
+    );
+    assert!(told.contains("(snsapi_base), with proof"), "{told}");
+    let dir = file_of(&asked.replace(
+        "[server]",
+        "assertion.keys = [{ file = \"key\" }]\n[server]",
+    ));
+    let key = wxgate(&["keygen", "--assertion"], dir.path())
+        .output()
+        .unwrap();
+    std::fs::write(dir.path().join("key"), key.stdout).unwrap();
+    let output = with_secrets(&["check"], dir.path()).output().unwrap();
+    assert!(
+        printed(&output).contains("proofs   1 key(s) of assertion.keys"),
+        "{}",
+        complained(&output)
+    );
+}
+
+#[test]
 fn a_broken_file_is_told_without_repeating_it() {
     for wrong in [
         "app_secret = \"0123456789plainsecret",
@@ -550,7 +627,7 @@ fn every_command_has_help() {
     for (command, options) in [
         ("run", &["--config"][..]),
         ("check", &["--config"]),
-        ("keygen", &[]),
+        ("keygen", &["--assertion"]),
         ("simulate", &["--listen", "--callback-host"]),
         ("demo", &["--listen"]),
     ] {
@@ -701,6 +778,7 @@ fn the_reference_names_every_setting_and_no_other() {
     for table in [
         "[server]",
         "[session]",
+        "[assertion]",
         "[limits]",
         "[store]",
         "[log]",

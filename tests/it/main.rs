@@ -19,6 +19,7 @@ mod h2;
 mod process;
 mod world;
 
+mod assertion;
 mod command_line;
 mod corpus;
 mod endpoints;
