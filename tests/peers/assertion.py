@@ -81,7 +81,7 @@ class Verifier:
     def __call__(self, token, audience=HOST):
         key = self.keys.get_signing_key_from_jwt(token).key
         return jwt.decode(token, key, algorithms=["ES256"], audience=audience, issuer=self.origin,
-                          options={"require": ["exp", "iat", "sub"]})
+                          options={"require": ["exp", "sub"]})
 
 
 def login(origin):
