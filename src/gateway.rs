@@ -8,6 +8,7 @@
 
 mod answer;
 mod decide;
+mod forward;
 mod response;
 mod visit;
 
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, Version, header};
+use http::{Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session as Downstream};
 use pingora::upstreams::peer::HttpPeer;
@@ -30,16 +31,15 @@ pub use self::visit::Visit;
 use crate::access_log::{self, RequestId, Way};
 use crate::callback::Callbacks;
 use crate::connection;
-use crate::cookies::ForApp;
+use crate::identity::AllowedUnderscores;
 use crate::identity::assertion::Assertions;
-use crate::identity::{self, AllowedUnderscores};
 use crate::limits::Logins;
-use crate::origin::{Host, PublicScheme};
+use crate::origin::PublicScheme;
 use crate::reply::Trouble;
 use crate::request::{self, Asked, Unreadable};
-use crate::route::{Routes, SessionCookie};
-use crate::session::{Now, Session, Sessions};
-use crate::upstream::{self, Resolver, TrustedProxies};
+use crate::route::Routes;
+use crate::session::Sessions;
+use crate::upstream::{Resolver, TrustedProxies};
 
 /// How long a connection may be idle between two requests.
 const KEEPALIVE_SECONDS: u64 = 60;
@@ -239,45 +239,8 @@ impl ProxyHttp for Gateway {
         let Some(permit) = &visit.permit else {
             return Error::e_explain(ErrorType::InternalError, "a request without a permit");
         };
-        let route = permit.route();
-        identity::strip(
-            request,
-            &self.allowed_underscores,
-            !route.methods.is_empty(),
-        );
-        upstream::strip_forwarded(request);
-        let kept = match (permit, route.session_cookie) {
-            (Permit::Vouched(_, account, _), SessionCookie::Forward) => {
-                Some(account.session_cookie.as_str())
-            }
-            _ => None,
-        };
-        match self.sessions.cookies().for_app(&request.headers, kept) {
-            ForApp::Unchanged => {}
-            ForApp::Removed => {
-                request.remove_header(&header::COOKIE);
-            }
-            ForApp::Replaced(line) => {
-                let line = HeaderValue::from_bytes(&line)
-                    .map_err(|_| Error::new(ErrorType::InternalError))?;
-                request.insert_header(header::COOKIE, line)?;
-            }
-        }
         let authority = request::authority(downstream.req_header()).unwrap_or_default();
-        upstream::write_forwarded(request, &visit.client, authority, visit.request_id.as_str())?;
-        for (name, value) in &route.headers {
-            request.insert_header(name.clone(), value.clone())?;
-        }
-        if let Some(host) = &route.upstream_host {
-            request.insert_header(header::HOST, host.clone())?;
-        }
-        if let Some(session) = permit.session() {
-            identity::vouch(request, session)?;
-            if route.assertion {
-                self.assert(request, session, authority, visit.now)?;
-            }
-        }
-        Ok(())
+        self.prepare(request, permit, authority, visit)
     }
 
     /// What no app may say in the gateway's name, and what ends at each hop.
@@ -380,22 +343,6 @@ impl ProxyHttp for Gateway {
 }
 
 impl Gateway {
-    /// Signs who the visitor is, for the host that was asked. Where a route
-    /// promises that, no request goes without.
-    fn assert(
-        &self,
-        request: &mut RequestHeader,
-        session: &Session,
-        authority: &str,
-        now: Now,
-    ) -> Result<()> {
-        let host = Host::from_authority(authority);
-        let (Some(assertions), Some(host)) = (&self.assertions, host) else {
-            return Error::e_explain(ErrorType::InternalError, "nothing to assert with");
-        };
-        assertions.write(request, session, &self.routes.origin(&host), now)
-    }
-
     /// Shows a trouble that came up on the way, if nothing was written yet.
     async fn tell(&self, downstream: &mut Downstream, trouble: Trouble, visit: &mut Visit) -> u16 {
         if downstream.response_written().is_some() {

@@ -1,0 +1,92 @@
+//! A request made ready for its app: what the client must not say is taken
+//! away, then what the gateway says is written.
+//!
+//! Holds always: everything is taken away before anything is written, on every
+//! route; identity is written last, and only that of a permit's session.
+
+use http::{HeaderValue, header};
+use pingora::http::RequestHeader;
+use pingora::{Error, ErrorType, Result};
+
+use super::decide::Permit;
+use super::{Gateway, Visit};
+use crate::cookies::ForApp;
+use crate::identity;
+use crate::origin::Host;
+use crate::route::SessionCookie;
+use crate::session::{Now, Session};
+use crate::upstream;
+
+impl Gateway {
+    /// Prepares `request`, which was asked of `authority`, for the app of
+    /// `permit`'s route.
+    pub(super) fn prepare(
+        &self,
+        request: &mut RequestHeader,
+        permit: &Permit,
+        authority: &str,
+        visit: &Visit,
+    ) -> Result<()> {
+        let route = permit.route();
+        identity::strip(
+            request,
+            &self.allowed_underscores,
+            !route.methods.is_empty(),
+        );
+        upstream::strip_forwarded(request);
+        self.hide_cookies(request, permit)?;
+        upstream::write_forwarded(request, &visit.client, authority, visit.request_id.as_str())?;
+        for (name, value) in &route.headers {
+            request.insert_header(name.clone(), value.clone())?;
+        }
+        if let Some(host) = &route.upstream_host {
+            request.insert_header(header::HOST, host.clone())?;
+        }
+        if let Some(session) = permit.session() {
+            identity::vouch(request, session)?;
+            if route.assertion {
+                self.assert(request, session, authority, visit.now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the gateway's cookies out, but for the session that let the
+    /// visitor in, where the route forwards it.
+    fn hide_cookies(&self, request: &mut RequestHeader, permit: &Permit) -> Result<()> {
+        let kept = match (permit, permit.route().session_cookie) {
+            (Permit::Vouched(_, account, _), SessionCookie::Forward) => {
+                Some(account.session_cookie.as_str())
+            }
+            _ => None,
+        };
+        match self.sessions.cookies().for_app(&request.headers, kept) {
+            ForApp::Unchanged => {}
+            ForApp::Removed => {
+                request.remove_header(&header::COOKIE);
+            }
+            ForApp::Replaced(line) => {
+                let line = HeaderValue::from_bytes(&line)
+                    .map_err(|_| Error::new(ErrorType::InternalError))?;
+                request.insert_header(header::COOKIE, line)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Signs who the visitor is, for the host that was asked. Where a route
+    /// promises that, no request goes without.
+    fn assert(
+        &self,
+        request: &mut RequestHeader,
+        session: &Session,
+        authority: &str,
+        now: Now,
+    ) -> Result<()> {
+        let host = Host::from_authority(authority);
+        let (Some(assertions), Some(host)) = (&self.assertions, host) else {
+            return Error::e_explain(ErrorType::InternalError, "nothing to assert with");
+        };
+        assertions.write(request, session, &self.routes.origin(&host), now)
+    }
+}
