@@ -51,12 +51,15 @@ impl Reply {
         }
     }
 
-    /// A JSON answer.
+    /// A JSON answer. It may tell who the visitor is: pages of other sites do
+    /// not even get to load it (Fetch, section 3.6).
     pub fn json(status: StatusCode, value: &serde_json::Value) -> Self {
-        Self::new(status).with_body(
+        let reply = Self::new(status).with_body(
             "application/json; charset=utf-8",
             value.to_string().into_bytes(),
-        )
+        );
+        let name = HeaderName::from_static("cross-origin-resource-policy");
+        reply.with_header(name, "same-origin")
     }
 
     /// A text answer.

@@ -332,6 +332,11 @@ async fn me_tells_visitors_who_they_are() {
         Some("application/json; charset=utf-8")
     );
     assert_eq!(answer.value("cache-control"), Some("no-store"));
+    assert_eq!(
+        answer.value("cross-origin-resource-policy"),
+        Some("same-origin")
+    );
+    assert_eq!(answer.value("access-control-allow-origin"), None);
     let told = answer.json();
     let (opened, ends) = (
         told["data"]["opened"].as_u64().unwrap(),
