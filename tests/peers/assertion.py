@@ -22,7 +22,7 @@ import threading
 
 import jwt
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from served import Process, ask, expect, free_port
+from served import App, Process, ask, expect, free_port, pairs_of
 
 HOST = "127.0.0.1"
 APP_ID = "wx5150a7c0ffee0001"
@@ -54,23 +54,6 @@ KEPT = '{ file = "state/assertion.key" }'
 NEW = '{ file = "new.key" }'
 
 
-class App(http.server.BaseHTTPRequestHandler):
-    """Remembers the headers of each request, in order, and says yes."""
-
-    protocol_version = "HTTP/1.1"
-    seen = []
-
-    def do_GET(self):
-        App.seen.append(self.headers)
-        self.send_response(200)
-        self.send_header("Content-Length", "3")
-        self.end_headers()
-        self.wfile.write(b"yes")
-
-    def log_message(self, *_):
-        pass
-
-
 class Verifier:
     """The app's half, as README.md shows it."""
 
@@ -91,10 +74,6 @@ def login(origin):
     done = ask(back.location, headers={"Cookie": pairs_of(first)})
     expect(done.location == f"{origin}/cart", f"back at {done.location}")
     return pairs_of(done)
-
-
-def pairs_of(answer):
-    return "; ".join(line.split(";")[0] for line in answer.headers.get_all("Set-Cookie", []))
 
 
 def asserted(origin, session):

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 
-from served import Process, ask, expect, free_port, wait_for_port
+from served import App, Process, ask, expect, free_port, pairs_of, wait_for_port
 
 HOST = "shop.test"
 # An address of this machine that is not nginx's own: a stranger's.
@@ -72,23 +72,6 @@ account = "shop"
 """
 
 
-class App(http.server.BaseHTTPRequestHandler):
-    """Remembers the headers of each request, in order, and says yes."""
-
-    protocol_version = "HTTP/1.1"
-    seen = []
-
-    def do_GET(self):
-        App.seen.append(self.headers)
-        self.send_response(200)
-        self.send_header("Content-Length", "3")
-        self.end_headers()
-        self.wfile.write(b"yes")
-
-    def log_message(self, *_):
-        pass
-
-
 def certificate(dir):
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={HOST}",
@@ -113,11 +96,6 @@ def has_flags(line):
     return all(flag in flags for flag in ("Secure", "HttpOnly", "SameSite=Lax")) and not any(
         flag.startswith("Domain=") for flag in flags
     )
-
-
-def pairs_of(answer, start=""):
-    lines = [line.split(";")[0] for line in answer.headers.get_all("Set-Cookie", [])]
-    return "; ".join(line for line in lines if line.startswith(start))
 
 
 def main():

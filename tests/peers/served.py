@@ -1,8 +1,9 @@
 """What the checks here share: processes that end with the check, ports that the
-system gives, and one HTTP request at a time, redirects not followed."""
+system gives, an app, and one HTTP request at a time, redirects not followed."""
 
 import atexit
 import http.client
+import http.server
 import re
 import socket
 import subprocess
@@ -83,6 +84,23 @@ class Process:
         return self.child.wait()
 
 
+class App(http.server.BaseHTTPRequestHandler):
+    """Remembers the headers of each request, in order, and says yes."""
+
+    protocol_version = "HTTP/1.1"
+    seen = []
+
+    def do_GET(self):
+        App.seen.append(self.headers)
+        self.send_response(200)
+        self.send_header("Content-Length", "3")
+        self.end_headers()
+        self.wfile.write(b"yes")
+
+    def log_message(self, *_):
+        pass
+
+
 def wait_for_port(port):
     """Waits until somebody listens: each try is the system's own answer."""
     for _ in range(600):
@@ -134,3 +152,8 @@ class TlsTo(http.client.HTTPSConnection):
         there, here = self.ends
         plain = socket.create_connection(there, self.timeout, here)
         self.sock = self.tls.wrap_socket(plain, server_hostname=self.host)
+
+
+def pairs_of(answer, start=""):
+    lines = [line.split(";")[0] for line in answer.headers.get_all("Set-Cookie", [])]
+    return "; ".join(line for line in lines if line.startswith(start))
