@@ -8,6 +8,7 @@
 mod keys;
 mod mistakes;
 mod resolve;
+mod routes;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

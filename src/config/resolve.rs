@@ -9,17 +9,17 @@ use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
-use http::HeaderName;
 use toml::Spanned;
 
 use super::keys::state_dir;
 use super::mistakes::Declared;
+use super::routes::plan_route;
 use super::{AccountTable, File, LogTable, Mistakes, RouteTable, ServerTable};
 use crate::cookies::{CookieSettings, SameSiteSetting};
 use crate::identity::assertion::Assertions;
 use crate::limits;
-use crate::origin::{Host, PublicScheme};
-use crate::route::{AccountName, Auth, HostPattern, LoginAccount, Route, Routes};
+use crate::origin::PublicScheme;
+use crate::route::{AccountName, LoginAccount, Route, Routes};
 use crate::secret::{Secret, SecretSource};
 use crate::session::{self, Lifetime};
 use crate::signing::Keyring;
@@ -67,7 +67,7 @@ pub struct PlannedAccount {
     pub sandbox: bool,
 }
 
-type Accounts = HashMap<AccountName, Arc<LoginAccount>>;
+pub(super) type Accounts = HashMap<AccountName, Arc<LoginAccount>>;
 
 pub(super) fn resolve(
     file: File,
@@ -304,106 +304,4 @@ fn plan_account(
         verify_files: table.verify_files,
         sandbox: table.sandbox,
     })
-}
-
-fn plan_route(
-    table: RouteTable,
-    known: &Accounts,
-    declared: &Declared,
-    cookies: &CookieSettings,
-    mistakes: &mut Mistakes,
-) -> Option<Route> {
-    let place = table.host.span();
-    if mistakes.has_gaps(&place) {
-        return None;
-    }
-    let account = match &table.account {
-        Some(name) => match known.get(name.get_ref()) {
-            Some(account) => Some(Arc::clone(account)),
-            None => {
-                unknown_account(name, declared, mistakes);
-                return None;
-            }
-        },
-        None if table.auth != Auth::None => {
-            mistakes.at(&place, "this route has no account to log visitors in with; expected account = \"NAME\" of a table [accounts.NAME], or auth = \"none\"");
-            return None;
-        }
-        None => None,
-    };
-    let assertion = table.assertion.as_ref().is_some_and(|on| *on.get_ref());
-    if let Some(on) = table
-        .assertion
-        .as_ref()
-        .filter(|_| assertion && table.auth == Auth::None)
-    {
-        mistakes.at(&on.span(), "found true beside auth = \"none\", where no visitor is known and nothing could be signed; expected auth = \"required\" or \"optional\", or no assertion");
-        return None;
-    }
-    let host = table.host.into_inner();
-    if let Some(account) = account.as_ref().filter(|_| table.auth != Auth::None)
-        && !can_log_in(&host, account, cookies)
-    {
-        let callback = account.wechat.callback_origin().host();
-        mistakes.at(&place, format!(
-            "found \"{host}\"; WeChat sends visitors of this account back to \"{callback}\", whose cookies this host does not see: \
-             expected host = \"{callback}\" without session.cookie_domain, or a cookie_domain that both are below"
-        ));
-        return None;
-    }
-    Some(Route {
-        host,
-        path: table.path,
-        upstream: table.upstream,
-        auth: table.auth,
-        account,
-        scope: table.scope,
-        outside_wechat: table.outside_wechat,
-        session_cookie: table.session_cookie,
-        snapshot: table.snapshot,
-        methods: table.methods.into_iter().map(|method| method.0).collect(),
-        max_body: table.max_body,
-        headers: table
-            .headers
-            .into_iter()
-            .filter_map(|(name, value)| Some((HeaderName::try_from(name.0).ok()?, value.0)))
-            .collect(),
-        upstream_host: table.upstream_host.map(|host| host.0),
-        assertion,
-    })
-}
-
-fn unknown_account(name: &Spanned<AccountName>, declared: &Declared, mistakes: &mut Mistakes) {
-    let found = name.get_ref().as_str();
-    if declared.contains(found) {
-        // Its own table was found wanting, and that was told.
-        return;
-    }
-    let mut names: Vec<&str> = declared.iter().map(String::as_str).collect();
-    names.sort_unstable();
-    let known = if names.is_empty() {
-        "there is no [accounts.…] table yet".to_owned()
-    } else {
-        format!("expected one of: {}", names.join(", "))
-    };
-    mistakes.at(
-        &name.span(),
-        format!("found \"{found}\", which is no account; {known}"),
-    );
-}
-
-/// Whether a login that begins at `host` ends with a cookie that `host` sees.
-fn can_log_in(host: &HostPattern, account: &LoginAccount, cookies: &CookieSettings) -> bool {
-    let callback = account.wechat.callback_origin().host();
-    let shared = |host: &Host| {
-        cookies
-            .domain()
-            .is_some_and(|domain| host.is_within(domain) && callback.is_within(domain))
-    };
-    match host {
-        HostPattern::Exact(host) => {
-            (host == callback && cookies.domain().is_none()) || shared(host)
-        }
-        HostPattern::Below(domain) => shared(domain),
-    }
 }
