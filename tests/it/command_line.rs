@@ -896,7 +896,19 @@ fn the_process_keeps_its_memory_to_itself_and_may_open_many_files() {
             .replace("127.0.0.1:9090", "127.0.0.1:0"),
     );
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let mut command = with_secrets(&["run"], dir.path());
+    // Begun with few files, as login shells and services are.
+    let program = with_secrets(&["run"], dir.path());
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -Sn 256; exec \"$0\" run"])
+        .arg(program.get_program())
+        .current_dir(dir.path());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
     let owner = std::fs::metadata(dir.path()).unwrap().uid();
     if owner == 0 {
         // Root reads everything; nobody may read a process that is private.
