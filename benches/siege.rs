@@ -29,6 +29,7 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -63,7 +64,7 @@ fn main() {
     if std::env::args().any(|argument| argument == "--list") {
         return;
     }
-    let few = wxgate::process::open_files_for(2 * SLOW);
+    let few = wxgate::process::open_files_for(NonZeroUsize::new(2 * SLOW).unwrap());
     assert!(few.is_none(), "too few files may be opened: {few:?}");
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -111,7 +111,7 @@ fn load(file: &ConfigFile) -> Result<Plan, ExitCode> {
 }
 
 fn run(file: &ConfigFile) -> ExitCode {
-    let plan = match load(file) {
+    let mut plan = match load(file) {
         Ok(plan) => plan,
         Err(code) => return code,
     };
@@ -119,12 +119,15 @@ fn run(file: &ConfigFile) -> ExitCode {
     if let Err(error) = process::keep_memory_private() {
         tracing::warn!("the system does not keep this process's memory out of core dumps: {error}");
     }
-    if let Some(few) = process::open_files_for(plan.limits.connections.get()) {
+    if let Some(few) = process::open_files_for(plan.limits.connections) {
         tracing::warn!(
-            "{} files may be opened, while limits.connections may need {}: raise the limit (LimitNOFILE, ulimit -n), or lower limits.connections",
-            few.allowed,
-            few.needed
+            "{} files may be opened, which are enough for {} connections: no more are taken, instead of limits.connections = {}; \
+             raise the limit (LimitNOFILE in a unit, ulimit -Hn), or lower limits.connections",
+            few.files,
+            few.connections,
+            plan.limits.connections
         );
+        plan.limits.connections = few.connections;
     }
     for warning in plan.warnings() {
         tracing::warn!("{warning}");

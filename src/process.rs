@@ -2,6 +2,8 @@
 //!
 //! Holds always: what cannot be had is told and is no reason not to start.
 
+use std::num::NonZeroUsize;
+
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
 };
@@ -26,9 +28,10 @@ pub fn keep_memory_private() -> std::io::Result<()> {
 }
 
 /// Lets this process open as many files as the system allows it, where the
-/// usual default is 1024. Says how many connections are too many for that, if
-/// `connections` are: each may need a second one to an app.
-pub fn open_files_for(connections: usize) -> Option<FewFiles> {
+/// usual default is 1024. Says how many connections that is enough for, where it
+/// is not for `wanted`: each may need a second file towards an app. A process
+/// without files takes no connection at all, not even of a visitor it knows.
+pub fn open_files_for(wanted: NonZeroUsize) -> Option<FewFiles> {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         let most = Rlimit {
@@ -39,18 +42,41 @@ pub fn open_files_for(connections: usize) -> Option<FewFiles> {
             limit = most;
         }
     }
-    let needed = (connections as u64)
-        .saturating_mul(2)
-        .saturating_add(OTHER_FILES);
-    let allowed = limit.current.unwrap_or(u64::MAX);
-    (allowed < needed).then_some(FewFiles { allowed, needed })
+    few(limit.current.unwrap_or(u64::MAX), wanted)
 }
 
-/// Fewer files may be opened than the limits in `gateway.toml` need.
+fn few(files: u64, wanted: NonZeroUsize) -> Option<FewFiles> {
+    let enough_for = files.saturating_sub(OTHER_FILES) / 2;
+    let connections = usize::try_from(enough_for).unwrap_or(usize::MAX);
+    (connections < wanted.get()).then_some(FewFiles {
+        files,
+        connections: NonZeroUsize::new(connections).unwrap_or(NonZeroUsize::MIN),
+    })
+}
+
+/// Fewer files may be opened than `limits.connections` needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FewFiles {
     /// How many may be opened.
-    pub allowed: u64,
-    /// How many there may have to be.
-    pub needed: u64,
+    pub files: u64,
+    /// How many connections they are enough for.
+    pub connections: NonZeroUsize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_enough_for_half_as_many_connections() {
+        let connections = |files, wanted| {
+            let few = few(files, NonZeroUsize::new(wanted).unwrap());
+            few.map(|few| few.connections.get())
+        };
+        assert_eq!(connections(40_064, 20_000), None);
+        assert_eq!(connections(40_063, 20_000), Some(19_999));
+        assert_eq!(connections(1024, 20_000), Some(480));
+        assert_eq!(connections(0, 20_000), Some(1));
+        assert_eq!(connections(u64::MAX, usize::MAX / 4), None);
+    }
 }
