@@ -638,6 +638,27 @@ async fn a_page_leads_to_no_other_host() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn http_2_is_spoken_where_it_was_asked_for_alone() {
+    let frames = |world: &World| {
+        let fields = crate::h2::pseudo("GET", &world.gateway.to_string(), "/pay/notify");
+        crate::h2::headers(1, crate::h2::END_STREAM, &fields)
+    };
+    let world = World::new().await;
+    let outcome = crate::h2::ask(world.gateway, &frames(&world), 1).await;
+    assert!(outcome.status == 0 && world.app.seen().is_empty());
+    let asked = World::with(Extra {
+        server: "h2c = true",
+        ..Extra::default()
+    })
+    .await;
+    let outcome = crate::h2::ask(asked.gateway, &frames(&asked), 1).await;
+    assert_eq!(outcome.status, 200);
+    // HTTP/1.1 is spoken beside it, with requests shorter than HTTP/2's preface.
+    let answer = send(asked.gateway, "GET / HTTP/1.0\r\n\r\n").await;
+    assert_eq!(answer.status, 400);
+}
+
 type Rows = fn(&table::Parts) -> Vec<table::Row>;
 
 /// The classes of the table, each with its rows.

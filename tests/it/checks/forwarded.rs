@@ -83,7 +83,7 @@ fn stripped(request: &RequestHeader, before: &HeaderMap) {
         let seen = as_cgi_sees_it(name.as_str());
         assert!(!seen.starts_with("x-wechat-"), "{name}");
         assert!(
-            !WRITTEN.contains(&seen.as_str()) && seen != "forwarded",
+            !WRITTEN.contains(&seen.as_str()) && !matches!(&*seen, "forwarded" | "proxy"),
             "{name}"
         );
         assert!(
@@ -94,6 +94,7 @@ fn stripped(request: &RequestHeader, before: &HeaderMap) {
     for name in before.keys() {
         let plain = !name.as_str().contains('_') || name.as_str() == "x_kept";
         if plain
+            && name != "proxy"
             && !identity::is_identity(name.as_str())
             && !upstream::says_where_from(name.as_str())
         {
