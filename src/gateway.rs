@@ -27,6 +27,7 @@ use tracing::warn;
 
 use self::answer::refuse_unread;
 use self::decide::Permit;
+use self::visit::Body;
 pub use self::visit::Visit;
 use crate::access_log::{self, RequestId, Way};
 use crate::callback::Callbacks;
@@ -196,6 +197,8 @@ impl ProxyHttp for Gateway {
         _downstream: &mut Downstream,
         visit: &mut Visit,
     ) -> Result<Box<HttpPeer>> {
+        // Each attempt sends the body anew.
+        visit.body = Body::default();
         let Some(permit) = &visit.permit else {
             return Error::e_explain(ErrorType::InternalError, "a request without a permit");
         };
