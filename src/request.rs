@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, Method, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Version, header};
 use pingora::http::RequestHeader;
 
 use crate::cookies;
@@ -70,7 +70,8 @@ pub enum Unreadable {
     Long,
     /// A header of more than 64 KiB, or of more than 256 fields.
     Large,
-    /// `TRACE` and `CONNECT` are for proxies of another kind.
+    /// `CONNECT` is for proxies of another kind; `TRACE`, and `TRACK` as some
+    /// servers call it, would show a page what it must not see.
     Method,
 }
 
@@ -108,7 +109,7 @@ impl<'r> Asked<'r> {
     /// # Errors
     /// When it could be read in more than one way.
     pub fn read(header: &'r RequestHeader, raw: &[u8]) -> Result<Self, Unreadable> {
-        if matches!(header.method, Method::TRACE | Method::CONNECT) {
+        if matches!(header.method, Method::TRACE | Method::CONNECT) || header.method == "TRACK" {
             return Err(Unreadable::Method);
         }
         if raw.len() > MAX_HEADER || header.headers.len() > MAX_FIELDS {
@@ -229,8 +230,11 @@ impl<'r> Asked<'r> {
     /// that say neither where a POST comes from nor what it is for are refused.
     pub fn is_same_origin(&self, origin: &str) -> bool {
         // A page that sends no referrer says `null`; then only the browser's word counts.
-        let from = self.header.headers.get(header::ORIGIN);
-        let from = from.filter(|from| *from != "null");
+        let mut origins = self.header.headers.get_all(header::ORIGIN).iter();
+        let from = origins.next().filter(|from| *from != "null");
+        if origins.next().is_some() {
+            return false;
+        }
         match (from, self.text("sec-fetch-site")) {
             (Some(from), site) => from == origin && site.is_none_or(|site| site == "same-origin"),
             (None, Some(site)) => site == "same-origin",
@@ -245,9 +249,13 @@ impl<'r> Asked<'r> {
         if !self.header.headers.contains_key(header::UPGRADE) {
             return false;
         }
-        let Some(from) = self.header.headers.get(header::ORIGIN) else {
+        let mut origins = self.header.headers.get_all(header::ORIGIN).iter();
+        let Some(from) = origins.next() else {
             return false;
         };
+        if origins.next().is_some() {
+            return true;
+        }
         let host = from
             .to_str()
             .ok()
@@ -276,6 +284,15 @@ fn framing(headers: &HeaderMap, raw: &[u8]) -> Result<(), Unreadable> {
     let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
     let codings = headers.get_all(header::TRANSFER_ENCODING).iter().count();
     if lengths + codings > 1 || (codings == 1 && names_length(raw)) {
+        return Err(Unreadable::Framing);
+    }
+    // Pingora takes `5, 5` for 5 (RFC 9110, section 8.6, allows that), and passes
+    // it on; to an app that takes it for none, the body is the next request.
+    let number = |length: &HeaderValue| length.as_bytes().iter().all(u8::is_ascii_digit);
+    if headers
+        .get(header::CONTENT_LENGTH)
+        .is_some_and(|length| !number(length))
+    {
         return Err(Unreadable::Framing);
     }
     match headers.get(header::TRANSFER_ENCODING) {
@@ -446,6 +463,10 @@ mod tests {
         assert!(Asked::read(&coded, hint).is_ok());
         let raw = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\ncontent-LENGTH: 1\r\n\r\n";
         assert_eq!(Asked::read(&coded, raw).unwrap_err(), Unreadable::Framing);
+        for length in ["1, 1", "+1", "1 ", "0x1"] {
+            let listed = [("Host", "a"), ("Content-Length", length)];
+            assert_eq!(refused(&request("POST", "/", &listed)), Unreadable::Framing);
+        }
         let twice = [
             ("Host", "a"),
             ("Content-Length", "1"),

@@ -433,6 +433,8 @@ mod tests {
             "/%ef%bd%93ecret/x",
             "/secret./x",
             "/secret%20/x",
+            "/secret%1c/x",
+            "/secret%1c\\.",
             "/secret%3fx",
             "/secret%23x",
             "/secret%00x",

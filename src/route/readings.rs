@@ -102,12 +102,14 @@ fn windows_names(path: &str) -> String {
 }
 
 /// A file's name as Windows takes it: dots and spaces at its end do not count,
-/// and what is left of `..` with a space stays a step up.
+/// and what is left of `..` with a space stays a step up. Control characters are
+/// as spaces, which the WHATWG parser cuts off an address likewise.
 fn windows_name(name: &str) -> &str {
-    let spaceless = name.trim_end_matches(' ');
+    let blank = |c: char| c <= ' ';
+    let spaceless = name.trim_end_matches(blank);
     match spaceless {
         "." | ".." => spaceless,
-        _ => spaceless.trim_end_matches(['.', ' ']),
+        _ => spaceless.trim_end_matches(|c| c == '.' || blank(c)),
     }
 }
 

@@ -105,6 +105,11 @@ pub fn http1(parts: &Parts) -> Vec<Row> {
             "Content-Length: 5\r\nContent-Length: 5\r\n",
         ),
         ("a list of lengths", "Content-Length: 5, 6\r\n"),
+        ("a list of lengths alike", "Content-Length: 5, 5\r\n"),
+        (
+            "a list of lengths without a space",
+            "Content-Length: 5,5\r\n",
+        ),
         ("a length with a sign", "Content-Length: +5\r\n"),
         ("a negative length", "Content-Length: -5\r\n"),
         ("a hexadecimal length", "Content-Length: 0x5\r\n"),
@@ -315,6 +320,14 @@ pub fn http2(parts: &Parts) -> Vec<Row> {
             vec![field("content-length", "2"), field("content-length", "3")],
         ),
         ("a list of lengths", vec![field("content-length", "2, 3")]),
+        (
+            "a list of lengths alike",
+            vec![field("content-length", "2, 2")],
+        ),
+        (
+            "two lengths alike",
+            vec![field("content-length", "2"), field("content-length", "2")],
+        ),
         ("a length with a sign", vec![field("content-length", "+2")]),
         ("a length of letters", vec![field("content-length", "two")]),
         (
