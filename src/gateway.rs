@@ -80,6 +80,20 @@ fn raw_header(downstream: &Downstream) -> Bytes {
     }
 }
 
+/// Reads what is left of a request's body, so that it is not taken for the next
+/// request's header, and tells the connection that one may come. Where none may,
+/// Pingora reads the rest itself, and closes.
+async fn end_request(downstream: &mut Downstream) {
+    let http_1 = downstream.req_header().version < Version::HTTP_2;
+    if !http_1 || downstream.get_keepalive().is_none() {
+        return;
+    }
+    match downstream.as_mut().drain_request_body().await {
+        Ok(()) => connection::request_is_done(),
+        Err(_) => downstream.set_keepalive(None),
+    }
+}
+
 #[async_trait]
 impl ProxyHttp for Gateway {
     type CTX = Visit;
@@ -319,7 +333,6 @@ impl ProxyHttp for Gateway {
         _error: Option<&Error>,
         visit: &mut Visit,
     ) {
-        connection::request_is_done();
         let status = downstream
             .response_written()
             .map_or(0, |response| response.status.as_u16());
@@ -333,6 +346,7 @@ impl ProxyHttp for Gateway {
             path: target.split('?').next().unwrap_or_default(),
             status,
         });
+        end_request(downstream).await;
     }
 
     /// Pingora writes this into its log: no query, where codes stand.

@@ -26,6 +26,36 @@ pub type AllowedUnderscores = HashSet<HeaderName>;
 /// proxy of their own calls (CVE-2016-5385 and kin). No standard header has it.
 const HTTPOXY: &str = "proxy";
 
+/// Names that another gateway or server in front would write, folded and in
+/// order: who its visitor is, which certificate it saw, how files are to be
+/// sent. Nobody but it may, and it is not there; apps that were behind it once
+/// believe them still. The first two are WebSphere's `$WSRA` and `$WSRU`, and
+/// those with `x-wx-` WeChat's own, of its cloud hosting.
+const OTHERS: &[&str] = &[
+    "-wsra",
+    "-wsru",
+    "ms-aspnetcore-clientcert",
+    "remote-user",
+    "wl-proxy-client-cert",
+    "x-accel-mapping",
+    "x-arr-clientcert",
+    "x-auth-request-user",
+    "x-authenticated-user",
+    "x-ms-client-principal",
+    "x-remote-user",
+    "x-sendfile-type",
+    "x-ssl-client-cert",
+    "x-webauth-user",
+    "x-wx-appid",
+    "x-wx-openid",
+    "x-wx-unionid",
+];
+
+/// Whether `name` is another gateway's to write.
+pub fn is_anothers(name: &str) -> bool {
+    OTHERS.binary_search(&&*folded(name)).is_ok()
+}
+
 /// Names that let a request stand for one with another method.
 const OVERRIDES: &[&str] = &[
     "x-http-method-override",
@@ -53,6 +83,7 @@ pub fn strip(request: &mut RequestHeader, allowed: &AllowedUnderscores, one_meth
         is_identity(name_text)
             || (name_text.contains('_') && !allowed.contains(name))
             || name_text == HTTPOXY
+            || is_anothers(name_text)
             || (one_method && overrides_method(name_text))
     };
     // Nearly always there is none, and nothing is allocated.
@@ -118,6 +149,17 @@ mod tests {
             "",
         ] {
             assert!(!is_identity(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_another_gateway_would_say_is_known() {
+        assert!(OTHERS.is_sorted());
+        for name in OTHERS {
+            assert!(is_anothers(name) && is_anothers(&name.to_uppercase().replace('-', "_")));
+        }
+        for name in ["X-Remote-Users", "Remote", "x-wx-source", "Authorization"] {
+            assert!(!is_anothers(name), "{name}");
         }
     }
 

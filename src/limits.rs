@@ -8,7 +8,8 @@
 //!
 //! Rates are counted by sketches of fixed size, which may take two addresses
 //! for one: once in thousands of millions at the sizes used here, and more often
-//! only where tens of thousands of addresses come at once.
+//! where so many addresses come in a minute that their logins together are some
+//! thousand times what one may start.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -94,7 +95,7 @@ impl TryFrom<String> for Seconds {
 }
 
 /// The size of a body, written `"10MiB"`.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(try_from = "String")]
 pub struct BodySize(u64);
 

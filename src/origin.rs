@@ -21,7 +21,7 @@ impl Host {
     /// 7.2): the port is dropped. `None` when it is not one host.
     pub fn from_authority(authority: &str) -> Option<Self> {
         let host = match authority.rsplit_once(':') {
-            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            Some((host, port)) if is_port(port) => host,
             _ => authority,
         };
         Self::new(host)
@@ -52,6 +52,12 @@ impl Host {
             .strip_suffix(domain)
             .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     }
+}
+
+/// Digits that a port can have, or none at all (RFC 3986, section 3.2.3).
+fn is_port(port: &str) -> bool {
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    digits && port.len() <= 5 && (port.is_empty() || port.parse::<u16>().is_ok())
 }
 
 impl fmt::Display for Host {
@@ -256,7 +262,10 @@ mod tests {
         );
         assert_eq!(host("[::1]:80").as_deref(), Some("[::1]"));
         assert_eq!(host("127.0.0.1").as_deref(), Some("127.0.0.1"));
-        for wrong in ["", ":80", "a b", "a/b", "a@b", "a..b", "a:b", "a,b", "例え"] {
+        for wrong in [
+            "", ":80", "a b", "a/b", "a@b", "a..b", "a:b", "a,b", "例え", "a:65536", "a:000080",
+            "a:+80",
+        ] {
             assert_eq!(host(wrong), None, "{wrong}");
         }
         assert!(Host::new("a.example.com").unwrap().is_within("example.com"));

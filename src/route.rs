@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use self::readings::{is_plain, readings};
+use self::readings::{is_plain, readings, without_endings};
 pub use self::settings::{
     AccountName, Auth, HostPattern, OutsideWeChat, RoutePath, SessionCookie, Snapshot,
 };
@@ -75,9 +75,16 @@ impl Route {
         self.methods.is_empty() || self.methods.contains(method)
     }
 
+    /// Whether whatever passes here may pass at `other` too.
+    fn covers(&self, other: &Self) -> bool {
+        let methods = other.methods.is_empty()
+            || (!self.methods.is_empty() && self.methods.iter().all(|method| other.takes(method)));
+        methods && self.max_body <= other.max_body && self.admits_for(other)
+    }
+
     /// Whether whoever may pass here may pass at `other` too, as the same
     /// visitor.
-    fn covers(&self, other: &Self) -> bool {
+    fn admits_for(&self, other: &Self) -> bool {
         let name = |route: &Self| route.account.as_ref().map(|account| account.name.clone());
         match (self.auth, other.auth) {
             (_, Auth::None) => true,
@@ -100,7 +107,7 @@ pub struct Routes {
 }
 
 /// The routes of one host pattern.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Site {
     /// By path, `""` being the root.
     routes: HashMap<String, Arc<Route>>,
@@ -108,6 +115,19 @@ struct Site {
     folded: HashMap<String, Arc<Route>>,
     /// The length of the longest path: nothing beyond it decides.
     longest: usize,
+    /// Whether all paths are plain.
+    is_plain: bool,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self {
+            routes: HashMap::new(),
+            folded: HashMap::new(),
+            longest: 0,
+            is_plain: true,
+        }
+    }
 }
 
 /// The answer to "which route?".
@@ -173,7 +193,7 @@ impl Routes {
         let Some(route) = site.longest_prefix(&site.routes, path) else {
             return Decided::None;
         };
-        if !site.has_one_reading(path) && site.is_stricter_otherwise(path, route) {
+        if site.could_be_stricter(path, route) {
             return Decided::Ambiguous;
         }
         Decided::Route(route)
@@ -197,7 +217,7 @@ impl Routes {
             .filter_map(|(site, below)| {
                 let (parent, _) = below.path.prefix().rsplit_once('/')?;
                 let above = site.longest_prefix(&site.routes, parent)?;
-                (!above.covers(below)).then_some((&**above, &**below))
+                (!above.admits_for(below)).then_some((&**above, &**below))
             })
             .collect();
         pairs.sort_by_key(|(_, below)| (below.host.to_string(), below.path.clone()));
@@ -263,6 +283,7 @@ impl Site {
     fn add(&mut self, route: &Arc<Route>) {
         let path = route.path.prefix();
         self.longest = self.longest.max(path.len());
+        self.is_plain &= is_plain(path);
         self.folded
             .insert(path.to_ascii_lowercase(), Arc::clone(route));
         self.routes.insert(path.to_owned(), Arc::clone(route));
@@ -286,19 +307,20 @@ impl Site {
         }
     }
 
-    /// Whether `path` means one route however it is read: there is only one, or
-    /// path and routes are plain.
-    fn has_one_reading(&self, path: &str) -> bool {
-        let one_for_all = self.routes.len() == 1 && self.routes.contains_key("");
-        one_for_all || (is_plain(path) && self.routes.keys().all(|prefix| is_plain(prefix)))
+    /// Whether some way to read `path` reaches a route that asks for more than
+    /// `route` does, or for another visitor, or none at all. Where there is only
+    /// one route, no reading does; plain paths have few readings.
+    fn could_be_stricter(&self, path: &str, route: &Route) -> bool {
+        if self.routes.len() == 1 && self.routes.contains_key("") {
+            return false;
+        }
+        if !(is_plain(path) && self.is_plain) {
+            return readings(path).is_none_or(|all| self.has_stricter(&all, route));
+        }
+        without_endings(path).is_some_and(|all| self.has_stricter(&all, route))
     }
 
-    /// Whether some way to read `path` reaches a route that asks for more than
-    /// `route` does, or for another visitor, or none at all.
-    fn is_stricter_otherwise(&self, path: &str, route: &Route) -> bool {
-        let Some(readings) = readings(path) else {
-            return true;
-        };
+    fn has_stricter(&self, readings: &[String], route: &Route) -> bool {
         readings.iter().any(|reading| {
             self.longest_prefix(&self.folded, reading)
                 .is_none_or(|other| !route.covers(other))
@@ -433,6 +455,13 @@ mod tests {
             "/%ef%bd%93ecret/x",
             "/secret./x",
             "/secret%20/x",
+            "/secret.json",
+            "/secret.v1.json/x",
+            "/(S(x))/secret",
+            "/(S(x))secret",
+            "/sec(A(x)F(y))ret/x",
+            "/SECRET~1/x",
+            "/x/../sec~1",
             "/secret%1c/x",
             "/secret%1c\\.",
             "/secret%3fx",

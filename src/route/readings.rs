@@ -23,6 +23,9 @@ const STEPS: &[fn(&str) -> String] = &[
     decode_within_segments,
     plain_marks,
     without_parameters,
+    |path| without_cookieless(path, ""),
+    |path| without_cookieless(path, "/"),
+    stems,
     windows_names,
     // What follows a NUL, or a decoded `?` or `#`, is cut off by some.
     |path| before(path, '\0'),
@@ -34,17 +37,46 @@ const STEPS: &[fn(&str) -> String] = &[
     resolve,
 ];
 
-/// Whether every server reads `path` alike: lower-case letters and a few marks,
-/// no empty or dot segment.
+/// Whether every server reads `path` alike, but for the endings of its names:
+/// lower-case letters and a few marks, no empty or dot segment.
 pub(super) fn is_plain(path: &str) -> bool {
     let bytes = path.as_bytes();
-    let plain =
-        |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~');
+    let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.');
     bytes.iter().all(|byte| plain(*byte))
         && !bytes
             .windows(2)
             .any(|pair| matches!(pair, b"//" | b"/." | b"./"))
         && !bytes.ends_with(b".")
+}
+
+/// A plain path as read by apps that take the ending of a name for a format:
+/// `/secret.json` for `/secret` in JSON. `None` where no name has one.
+pub(super) fn without_endings(path: &str) -> Option<[String; 2]> {
+    path.contains('.').then(|| [stems(path), bare_names(path)])
+}
+
+/// Names without what follows their last dot.
+fn stems(path: &str) -> String {
+    each_segment(path, |segment| match segment.rsplit_once('.') {
+        Some((stem, _)) if !stem.is_empty() && !stem.ends_with('.') => stem,
+        _ => segment,
+    })
+}
+
+/// Names without what follows their first dot.
+fn bare_names(path: &str) -> String {
+    each_segment(path, |segment| match segment.split_once('.') {
+        Some((stem, _)) if !stem.is_empty() => stem,
+        _ => segment,
+    })
+}
+
+/// Whether a name may be one of those that Windows makes of longer ones:
+/// `SECRET~1`. Which one nobody knows but the disk.
+fn may_be_shortened(path: &str) -> bool {
+    path.as_bytes()
+        .windows(3)
+        .any(|three| matches!(three, [before, b'~', b'0'..=b'9'] if *before != b'/'))
 }
 
 /// Every reading of `path`, in small letters, without duplicates.
@@ -55,6 +87,9 @@ pub(super) fn readings(path: &str) -> Option<Vec<String>> {
     let mut next = 0;
     while let Some(reading) = found.get(next).cloned() {
         next += 1;
+        if may_be_shortened(&reading) {
+            return None;
+        }
         for step in STEPS {
             let other = step(&reading).to_lowercase();
             if known.contains(&other) {
@@ -88,6 +123,31 @@ fn without_parameters(path: &str) -> String {
     each_segment(path, |segment| {
         segment.split(';').next().unwrap_or_default()
     })
+}
+
+/// ASP.NET takes `(S(…))` and its kin out of a path, in the middle of a name too,
+/// and with the slash behind it where it stands for a whole segment.
+fn without_cookieless(path: &str, behind: &str) -> String {
+    let mut rest = path;
+    let mut plain = String::with_capacity(path.len());
+    while let Some((before, after)) = rest.split_once('(') {
+        let session = after
+            .get(1..)
+            .filter(|_| after.starts_with(|c: char| c.is_ascii_alphabetic()))
+            .and_then(|open| open.strip_prefix('('))
+            .and_then(|inside| inside.split_once("))"))
+            .filter(|(value, _)| !value.contains('/'));
+        plain.push_str(before);
+        match session {
+            Some((_, tail)) => rest = tail.strip_prefix(behind).unwrap_or(tail),
+            None => {
+                plain.push('(');
+                rest = after;
+            }
+        }
+    }
+    plain.push_str(rest);
+    plain
 }
 
 /// Files' names without the streams of NTFS, and as Windows takes them.

@@ -374,3 +374,32 @@ async fn a_body_that_is_sent_again_is_counted_once() {
     }
     serving.abort();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_spelling_of_a_path_has_no_other_limits() {
+    let world = World::with(Extra {
+        tables: "[[routes]]\nhost = \"127.0.0.1\"\npath = \"/open\"\nupstream = \"http://{app}\"\nauth = \"none\"\n\n\
+                 [[routes]]\nhost = \"127.0.0.1\"\npath = \"/open/get\"\nupstream = \"http://{app}\"\nauth = \"none\"\nmethods = [\"GET\"]\n\n\
+                 [[routes]]\nhost = \"127.0.0.1\"\npath = \"/open/small\"\nupstream = \"http://{app}\"\nauth = \"none\"\nmax_body = \"10B\"\n",
+        ..Extra::default()
+    })
+    .await;
+    let mut browser = Browser::new(WECHAT);
+    for (path, status) in [
+        ("/open/get/x", 405),
+        ("/open/small/x", 413),
+        ("/open/%67et/x", 400),
+        ("/open/Get/x", 400),
+        ("/open//get/x", 400),
+        ("/open/get;a/x", 400),
+        ("/open/./get/x", 400),
+        ("/open/get.json", 400),
+        ("/open/SMALL", 400),
+        ("/open/other", 200),
+    ] {
+        let answer = browser
+            .ask("POST", world.gateway, path, &[], &[b'x'; 20])
+            .await;
+        assert_eq!(answer.status, status, "{path}");
+    }
+}

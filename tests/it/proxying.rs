@@ -917,3 +917,33 @@ async fn health_is_told_to_operators_and_not_to_visitors() {
         "the app's own path"
     );
 }
+
+/// The rest of a refused request is no header: neither odd nor slow nor large.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_a_refused_request_does_not_spoil_the_next() {
+    let world = World::new().await;
+    let host = world.gateway;
+    for body in [
+        "{\"a\": 1,\r\n\"b c\": \n2}".to_owned(),
+        "GET / HTTP/1.1\r\n".to_owned(),
+        "x y\n".repeat(50_000),
+    ] {
+        let mut wire = Wire::to(host).await;
+        let length = body.len();
+        let head = format!(
+            "POST /x HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\nContent-Length: {length}\r\n\r\n"
+        );
+        wire.send(&head).await;
+        let answer = wire.answer(false).await;
+        assert_eq!(answer.status, 401);
+        wire.send(&body).await;
+        let good = format!("GET /pay/notify HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        wire.send(&good).await;
+        assert_eq!(wire.answer(false).await.status, 200, "{length}");
+        // And what it looked like does not vouch for what comes.
+        let odd = format!("GET /pay/notify/a b HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        wire.send(&odd).await;
+        assert_eq!(wire.answer(false).await.status, 400, "{length}");
+        assert!(wire.is_closed().await);
+    }
+}
