@@ -274,9 +274,11 @@ impl TryFrom<String> for MethodName {
                 .all(|byte| byte.is_ascii_uppercase() || byte == b'-');
         Method::from_bytes(found.as_bytes())
             .ok()
-            .filter(|method| upper && !matches!(*method, Method::TRACE | Method::CONNECT))
+            .filter(|method| {
+                upper && !matches!(*method, Method::TRACE | Method::CONNECT) && *method != "TRACK"
+            })
             .map(Self)
-            .ok_or_else(|| format!("found \"{found}\"; expected a method in capitals, such as \"GET\" (TRACE and CONNECT are never forwarded)"))
+            .ok_or_else(|| format!("found \"{found}\"; expected a method in capitals, such as \"GET\" (TRACE, TRACK and CONNECT are never forwarded)"))
     }
 }
 

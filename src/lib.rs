@@ -76,51 +76,55 @@
 //! | attack | seen in | stopped by | test |
 //! |---|---|---|---|
 //! | **Identity** | | | |
-//! | an identity header in any spelling that an app may fold: case, `_`, `.`, twice, on any method | O2P 2025-64484; TRF 2026-33433, -39858, -54763; CAD 2026-52845 | `identity::strip`, by folded names, on every route | `hostile::no_spelling_of_an_identity_reaches_the_app`, `hostile::table_of_names`, `properties::a_name_that_folds_to_the_identity_family_is_stripped` |
+//! | an identity header in any spelling that an app may fold: case, `_`, `.`, twice, on any method | O2P 2025-64484; TRF 2026-33433, -39858, -54763; CAD 2026-52845 | `identity::strip`, by folded names, on every route | `hostile::no_spelling_of_an_identity_reaches_the_app`, `hostile::spoofing`, `hostile::forwarded`, `properties::a_name_that_folds_to_the_identity_family_is_stripped` |
 //! | an identity header where the gateway itself writes none | CAD 2026-30851; APX 2026-31908, -39998, -44087; MAO #222 | `strip` comes first, `vouch` writes or nobody does | `hostile::no_spelling_of_an_identity_reaches_the_app`, `visit::public_and_optional_routes_let_everybody_in` |
 //! | `Connection: X-WeChat-OpenId`, so that a proxy drops what was vouched | TRF 2024-45410, 2026-29054; OAK GHSA-w9mr-28mw-j8hg; O2P; Pingora 2026-105299 | `vouch` in `upstream_request_filter` alone | `hostile::the_connection_header_takes_nothing_of_ours_away` |
-//! | an identity in a trailer, over HTTP/1.1 or HTTP/2 | TRF trailer tests | Pingora forwards no trailers to HTTP/1.1 | `hostile::request_trailers_stay_behind`, `hostile::table_of_names` |
-//! | any `Authorization` taken for a login | ENV 2022-29226 | nothing but the session cookie is read | `hostile::a_tampered_or_moved_session_is_none`, `hostile::table_of_cookies_callbacks_and_ways_back` |
+//! | an identity in a trailer, over HTTP/1.1 or HTTP/2 | TRF trailer tests | Pingora forwards no trailers to HTTP/1.1 | `hostile::request_trailers_stay_behind`, `hostile::spoofing`, `hostile::fields` |
+//! | any `Authorization` taken for a login | ENV 2022-29226 | nothing but the session cookie is read | `hostile::a_tampered_or_moved_session_is_none`, `hostile::sessions` |
 //! | an app that others can reach and that trusts a plain header; a token replayed at another host | AWS "ALBeast" | `identity::assertion`: signed, for one host, for minutes; the app verifies it | `assertion::an_assertion_verifies_and_says_what_the_headers_say`, `assertion::an_assertion_is_for_the_host_that_was_asked`, `assertion::an_assertion_that_a_client_sent_is_gone` |
 //! | an app that answers in the gateway's name: cookies, identity | own | `upstream_response_filter` | `proxying::an_app_sets_its_own_cookies_and_none_of_ours` |
-//! | `Proxy: …`, which becomes `HTTP_PROXY` in a CGI app | 2016-5385 | `identity::strip` | `hostile::table_of_names`, `identity::stripping_leaves_the_apps_own_headers` |
+//! | `Proxy: …`, which becomes `HTTP_PROXY` in a CGI app | 2016-5385 | `identity::strip` | `hostile::hops`, `identity::stripping_leaves_the_apps_own_headers` |
 //! | **Where a request comes from** | | | |
 //! | forged `X-Forwarded-*`, `Forwarded`, `X-Real-Ip` and kin | TRF 2026-35051, -54764; CS 2024-21494; O2P #3506 | `upstream::strip_forwarded`; `upstream::TrustedProxies`, from right to left | `hostile::what_a_client_says_of_its_way_is_rebuilt`, `hostile::what_a_proxy_passes_on_unknowing_is_not_believed`, `upstream::proxies_are_walked_from_right_to_left_as_far_as_they_are_trusted`, `upstream::every_name_that_says_where_from_is_found` |
 //! | a hop that hides the one a proxy appended | own, by fuzzing | hops are bytes, and an unknown one ends the walk | `upstream::a_hop_that_is_no_text_does_not_hide_the_one_behind_it` |
 //! | everybody a trusted proxy | O2P `--trusted-ip`, O2P #3506 | `0.0.0.0/0` is no proxy; the default is nobody | `upstream::nobody_trusts_everybody`, `upstream::a_strangers_word_about_itself_is_not_believed` |
-//! | another path or method by `X-Forwarded-Uri`, `X-Original-Url`, `X-Rewrite-Url` | O2P 2026-40575 | the decision reads the request line alone | `hostile::a_path_that_looks_public_is_not`, `hostile::table_of_paths` |
+//! | another path or method by `X-Forwarded-Uri`, `X-Original-Url`, `X-Rewrite-Url` | O2P 2026-40575 | the decision reads the request line alone | `hostile::a_path_that_looks_public_is_not`, `hostile::paths` |
 //! | another rule by `X-Forwarded-Proto` | OAK 2026-33495 | the decision does not know the scheme | `hostile::a_path_that_looks_public_is_not` |
 //! | a redirect or a call to a host that a header names | Zitadel 2025-64101; CS 2024-21499, 2024-21498 | `origin::PublicOrigin` comes from the file alone | `hostile::a_way_back_never_leaves_the_host` |
 //! | **Paths and methods** | | | |
 //! | a rule matched on the query | O2P 2025-54576 | `route::Routes::decide` is given the path alone | `hostile::a_path_that_looks_public_is_not` |
-//! | dot segments, plain or encoded | OAK 2026-33494; HEI 2026-42274; TRF 2026-40912, -48020, -65600, -67309 | no decision where a reading is stricter (`route::Decided::Ambiguous`); nothing is rewritten | `route::a_path_that_could_be_a_stricter_routes_is_not_decided`, `hostile::table_of_paths` |
-//! | encoded slashes, backslashes, NUL, `?`, `#`, `;` and doubled slashes | TRF 2025-66490, -47952, -32431; APX 2021-43557; O2P 2026-41059; POM 2021-39204, -39206, -39162; CAD #7828 | the same, for every order of a server's steps | `route::a_path_that_could_be_a_stricter_routes_is_not_decided`, `hostile::table_of_paths`, `corpus::the_corpus_holds` |
-//! | `#` in a request's target | TRF 2023-47106 | `connection::RequestLine`, `request::Asked::read` | `connection::a_request_line_is_known`, `hostile::table_of_lines` |
+//! | dot segments, plain or encoded | OAK 2026-33494; HEI 2026-42274; TRF 2026-40912, -48020, -65600, -67309 | no decision where a reading is stricter (`route::Decided::Ambiguous`); nothing is rewritten | `route::a_path_that_could_be_a_stricter_routes_is_not_decided`, `hostile::paths` |
+//! | encoded slashes, backslashes, NUL, `?`, `#`, `;` and doubled slashes | TRF 2025-66490, -47952, -32431; APX 2021-43557; O2P 2026-41059; POM 2021-39204, -39206, -39162; CAD #7828 | the same, for every order of a server's steps | `route::a_path_that_could_be_a_stricter_routes_is_not_decided`, `hostile::paths`, `corpus::the_corpus_holds` |
+//! | `#` in a request's target | TRF 2023-47106 | `connection::RequestLine`, `request::Asked::read` | `connection::a_request_line_is_known`, `hostile::lines` |
 //! | a target that cannot be parsed, let through | AUT 2021-32637 | `request::Unreadable` is a refusal | `hostile::a_request_that_can_be_read_in_two_ways_is_refused` |
 //! | a host in other letters, with a dot, with a port | AUT 2026-48794; CAD 2026-27588, -27587 | `origin::Host` has one spelling | `origin::a_host_has_one_spelling`, `route::hosts_are_whole` |
 //! | a route decided twice, differently | POM 2023-33189 | the permit carries its route | `hostile::a_path_that_looks_public_is_not`, `visit::a_routes_own_settings_are_kept` |
 //! | an unusual method past the lock | O2P `METHOD!=` rules | the decision does not look at it | `hostile::every_method_needs_the_session` |
-//! | another method by `X-HTTP-Method-Override` | own | `identity::strip`, on routes with `methods` | `hostile::table_of_names` |
+//! | another method by `X-HTTP-Method-Override` | own | `identity::strip`, on routes with `methods` | `hostile::lines` |
 //! | a health check's user agent past the lock | O2P 2026-34457 | health has a listener of its own | `hostile::a_path_that_looks_public_is_not`, `proxying::health_is_told_to_operators_and_not_to_visitors` |
 //! | an error that lets in | TRF 2026-54762 | `None` for a permit is never forwarded | `hostile::every_method_needs_the_session`, `hostile::a_tampered_or_moved_session_is_none` |
 //! | the app asked before the visitor is let in | MAO 2025-31492 | no upstream without a permit | `hostile::every_method_needs_the_session` |
 //! | a decision remembered for another visitor | OAK 2026-33496, 2021-32701, GHSA-qvp4; TRF 2026-71326 | decisions are not kept; a flight's key is the login and its code | `login::eight_callbacks_at_once_make_one_call_and_eight_redirects`, `login::another_browser_with_the_same_link_gets_nothing` |
 //! | **Requests** | | | |
-//! | length and coding, obfuscated codings, several lengths | Pingora 2026-2835, #945 | `request::Asked::read`, which also asks the bytes as they came | `hostile::table_of_framing`, `hostile::a_request_that_can_be_read_in_two_ways_is_refused` |
-//! | bare CR or LF, folding, control characters, two hosts, absolute targets | own | `connection::RequestLine`, `request::Asked::read` | `hostile::table_of_lines`, `request::what_could_be_read_twice_is_refused` |
-//! | a request behind an upgrade, or behind a body | Pingora 2026-2833 | Pingora since 0.8.0; what follows is dropped | `hostile::bytes_behind_a_request_are_no_second_one`, `hostile::table_of_framing` |
-//! | requests split by line breaks in HTTP/2 fields | own | h2 and Pingora refuse them | `hostile::table_of_lines` |
-//! | HTTP/2 cookies in pieces, so that ours is missed or the app's are lost | Pingora #892 | `cookies::lines` reads all, `for_app` joins | `hostile::table_of_cookies_callbacks_and_ways_back`, `proxying::several_cookie_lines_become_one` |
-//! | HTTP/2 frames out of order or without end | Pingora 2026-105297 | h2's limits, and a minute without a request | `hostile::table_of_streams` |
+//! | length and coding, obfuscated codings, several lengths | Pingora 2026-2835, #945 | `request::Asked::read`, which also asks the bytes as they came | `hostile::framing`, `hostile::chunks`, `hostile::a_request_that_can_be_read_in_two_ways_is_refused` |
+//! | a request behind a body whose length is a list | own | `request::Asked::read` | `hostile::framing`, `request::what_could_be_read_twice_is_refused` |
+//! | the rest of a refused body taken for the next request's header, whoever sends that | own | `gateway` drains it first | `proxying::what_is_left_of_a_refused_request_does_not_spoil_the_next` |
+//! | a stricter route's methods or size evaded by another spelling of its path | own | `route::Route::covers` | `limits::another_spelling_of_a_path_has_no_other_limits` |
+//! | what another gateway, once in front, would have said: `Remote-User`, certificates | own | `identity::strip` | `identity::what_another_gateway_would_say_is_known` |
+//! | bare CR or LF, folding, control characters, two hosts, absolute targets | own | `connection::RequestLine`, `request::Asked::read` | `hostile::lines`, `hostile::hosts`, `hostile::headers`, `request::what_could_be_read_twice_is_refused` |
+//! | a request behind an upgrade, or behind a body | Pingora 2026-2833 | Pingora since 0.8.0; what follows is dropped | `hostile::bytes_behind_a_request_are_no_second_one`, `hostile::framing`, `hostile::chunks`, `hostile::hops` |
+//! | requests split by line breaks in HTTP/2 fields | own | h2 and Pingora refuse them | `hostile::fields`, `hostile::pseudo` |
+//! | HTTP/2 cookies in pieces, so that ours is missed or the app's are lost | Pingora #892 | `cookies::lines` reads all, `for_app` joins | `hostile::fields`, `proxying::several_cookie_lines_become_one` |
+//! | HTTP/2 frames out of order or without end | Pingora 2026-105297 | h2's limits, and a minute without a request | `hostile::frames`, `hostile::floods` |
 //! | CONNECT and TRACE | Pingora before 0.8.0 | `request::Asked::read` | `hostile::every_method_needs_the_session` |
 //! | an app that switches protocols uninvited | own | `upstream_response_filter` | `hostile::an_app_cannot_switch_protocols_uninvited` |
-//! | a WebSocket opened by another site's page, or let through by `Connection: upgrade` | O2P; pingap | `request::Asked::is_foreign_socket`; the decision comes first | `hostile::a_websocket_for_another_sites_page_gets_no_visitor`, `hostile::table_of_cookies_callbacks_and_ways_back` |
+//! | a WebSocket opened by another site's page, or let through by `Connection: upgrade` | O2P; pingap | `request::Asked::is_foreign_socket`; the decision comes first | `hostile::a_websocket_for_another_sites_page_gets_no_visitor`, `hostile::hops` |
 //! | targets, headers and fields without end | own | `request::Asked::read`, `connection` | `hostile::too_much_is_refused_before_it_is_read`, `limits::a_header_above_all_limits_is_not_kept`, `route::a_long_path_is_decided_at_once` |
 //! | a header sent drop by drop; a body likewise | own | `connection`, one time for the whole header; a least rate for bodies | `limits::a_header_that_comes_drop_by_drop_is_cut_off`, `connection::a_header_in_a_thousand_pieces_is_cut_off`, `gateway::a_body_may_be_slow_but_not_endless` |
 //! | connections, logins, callbacks and bodies without end | O2P has no limit | `limits` | `limits::an_address_has_a_number_of_connections`, `limits::an_address_starts_a_number_of_logins`, `limits::an_address_brings_a_number_of_callbacks`, `limits::a_number_of_logins_wait_for_wechat`, `limits::a_body_has_a_largest_size` |
 //! | a limit evaded by another spelling of oneself | AUT 2025-24806, 2026-47203 | `limits::household` | `limits::a_household_is_one_address`, `limits::behind_a_trusted_proxy_each_visitor_is_counted` |
 //! | **Redirects and pages** | | | |
-//! | an open redirect by `login?to=`: `//`, `/\`, tabs, dots, other schemes | O2P 2017-1000070, 2020-5233, 2020-11053, 2020-4037; MAO 2022-23527; mellon 2019-3877; CS 2024-21497 | `origin::ReturnTo`, made by the WHATWG parser | `origin::a_parameter_never_leaves_the_origin`, `hostile::table_of_cookies_callbacks_and_ways_back`, `properties::a_way_back_that_is_accepted_stays_on_its_origin` |
+//! | an open redirect by `login?to=`: `//`, `/\`, tabs, dots, other schemes | O2P 2017-1000070, 2020-5233, 2020-11053, 2020-4037; MAO 2022-23527; mellon 2019-3877; CS 2024-21497 | `origin::ReturnTo`, made by the WHATWG parser | `origin::a_parameter_never_leaves_the_origin`, `hostile::redirects`, `properties::a_way_back_that_is_accepted_stays_on_its_origin` |
 //! | a redirect built of a path that begins with two slashes | CAD 2022-28923 | it is joined to the origin | `hostile::a_way_back_never_leaves_the_host`, `hostile::a_page_leads_to_no_other_host` |
 //! | a domain that merely ends like ours | O2P 2021-21291 | `origin::Host::is_within`, by whole labels | `origin::a_host_has_one_spelling`, `route::hosts_are_whole` |
 //! | a logout that leads elsewhere, or that another site's page sends | AUT 2021-29456; O2P `sign_out` | it has no target, and asks where it comes from | `endpoints::another_sites_page_logs_nobody_out`, `request::another_sites_post_is_told_apart` |
@@ -128,7 +132,7 @@
 //! | **Sessions and logins** | | | |
 //! | a forged, changed, cut, moved or repeated session cookie | TFA; ENV 2023-35941 | `signing::Keyring::open` (fixed lengths before the payload, purpose inside), `session::Sessions::read` | `signing::every_changed_character_is_refused`, `properties::a_session_cookie_with_any_byte_changed_is_refused`, `hostile::a_tampered_or_moved_session_is_none` |
 //! | a session of another host, account or purpose | APX #13387, 2026-49872 | host, appid and purpose stand inside the signature | `session::a_session_holds_at_its_host_and_account_alone`, `session::a_login_is_no_session` |
-//! | a token whose algorithm the client chooses | APX 2026-39999; MAO 2026-08 | one algorithm for each key, never read from a token | `signing::what_was_sealed_opens_for_its_purpose_alone`, `hostile::table_of_cookies_callbacks_and_ways_back` |
+//! | a token whose algorithm the client chooses | APX 2026-39999; MAO 2026-08 | one algorithm for each key, never read from a token | `signing::what_was_sealed_opens_for_its_purpose_alone`, `hostile::sessions` |
 //! | times beyond reason, clocks that wrap | MAO 2026-08-12 | 64 bits, saturating; the future is a refusal | `session::idle_and_absolute_limits_end_it_and_half_the_idle_time_renews_it` |
 //! | a session that was there before the login | O2P 2026-34454; MAO 2026-08 | a new id at each login | `login::each_login_opens_a_session_of_its_own` |
 //! | a count of cookie pieces that the client chooses; `Cookie: ;` | MAO 2024-24814, 2023-28625 | one cookie, one piece; fuzzed | `cookies::the_app_gets_its_own_cookies_byte_for_byte`, `corpus::the_corpus_holds` |
@@ -136,7 +140,7 @@
 //! | a copied cookie after a logout | CS 2024-21492 | only its end, as yet: `session.max_lifetime` | `session::idle_and_absolute_limits_end_it_and_half_the_idle_time_renews_it` |
 //! | login CSRF, session fixation: a callback link sent to another person | O2P 2017-1000069; APX feishu-auth, dingtalk-auth | `login::carried`, then `wechat::Answer::for_login` | `login::another_browser_with_the_same_link_gets_nothing`, `login::a_state_must_be_the_cookies_own` |
 //! | a code spent before the state is compared | O2P | `wechat::Code` is lent to the state alone | `wechat::the_code_is_lent_to_its_state_alone` |
-//! | a code on any path | APX feishu-auth | `endpoints::Endpoint::Callback` alone reads it | `hostile::table_of_cookies_callbacks_and_ways_back` |
+//! | a code on any path | APX feishu-auth | `endpoints::Endpoint::Callback` alone reads it | `hostile::callbacks` |
 //! | `code` or `state` twice in a callback | MAO 2026-08-12 | `wechat::callback` takes them if equal | `wechat::repeated_parameters_must_agree` |
 //! | a code spent twice by doubled callbacks | chanxuehong/wechat #226; WxJava #388 | `callback::Callbacks`: one flight for each (login, code) | `login::eight_callbacks_at_once_make_one_call_and_eight_redirects` |
 //! | a login cookie planted from another host of the domain | own | `login::Login::listed`, by a cookie that is bound to this host | `login::a_login_cookie_that_another_host_planted_logs_nobody_in` |

@@ -1,188 +1,137 @@
-//! Paths that look open and are not, in the world where all is locked but
-//! `/pay/notify` and, for those who like, `/welcome`.
+//! Paths that are public to one reader and private to another. A stranger asks,
+//! so that nothing may reach the app.
 
-use super::table::{Parts, Row, get, h1, h2};
-use crate::h2::{END_STREAM, field, headers, pseudo};
+use super::row::{GONE, Row, stranger};
 
-const HIDDEN: &[&str] = &[
-    "/pay/notify/../../smuggled",
-    "/pay/notify/../smuggled",
-    "/pay/notify/..",
-    "/pay/notify/./../../smuggled",
-    "/pay/notify/%2e%2e/smuggled",
-    "/pay/notify/%2E%2E/smuggled",
-    "/pay/notify/.%2e/smuggled",
-    "/pay/notify/%2e./smuggled",
-    "/pay/notify/%252e%252e/smuggled",
-    "/pay/notify/%25252e%25252e/smuggled",
-    "/pay/notify/..%2fsmuggled",
-    "/pay/notify/..%2Fsmuggled",
-    "/pay/notify/..%252fsmuggled",
-    "/pay/notify/..%5csmuggled",
-    "/pay/notify/..\\smuggled",
-    "/pay/notify/..%255csmuggled",
-    "/pay/notify/..;/smuggled",
-    "/pay/notify/..;x=y/smuggled",
-    "/pay/notify/.;/../smuggled",
-    "/pay/notify/%2e%2e;/smuggled",
-    "/pay/notify/%2e%2e;%2fnotify%2f/smuggled",
-    "/pay/notify/..%3b/smuggled",
-    "/pay/notify/..%00/smuggled",
-    "/pay/notify/..%23/smuggled",
-    "/pay/notify/..%3f/smuggled",
-    "/pay/notify/..%20/smuggled",
-    "/pay/notify/..%09/smuggled",
-    "/pay/notify/...%2f../../smuggled",
-    "/pay/notify/%c0%ae%c0%ae/smuggled",
-    "/pay/notify/%e0%80%ae%e0%80%ae/smuggled",
-    "/pay/notify/%f0%80%80%ae%f0%80%80%ae/smuggled",
-    "/pay/notify/..%c0%afsmuggled",
-    "/pay/notify/..%c1%9csmuggled",
-    "/pay/notify/%u002e%u002e/smuggled",
-    "/pay/notify/..%u2215smuggled",
-    "/pay/notify/..%u2216smuggled",
-    "/pay/notify/%ef%bc%8e%ef%bc%8e/smuggled",
-    "/pay/notify/..%ef%bc%8fsmuggled",
-    "/pay/notify/..%e2%81%84smuggled",
-    "/pay/notify/..:$i30:$INDEX_ALLOCATION/smuggled",
-    "/pay/notify/.. /smuggled",
-    "/pay/notify//../../smuggled",
-    "/pay/notify/a/../../../smuggled",
-    "/pay/notify/%2e%2e/notify%2fb/../smuggled",
-    "/welcome/../smuggled",
-    "/welcome/%2e%2e/smuggled",
-    "/welcome/..;/smuggled",
+/// Ways up from a public path.
+const CLIMBS: &[&str] = &[
+    "/pay/notify/../../admin",
+    "/pay/notify/./../../admin",
+    "/pay/notify/..%2f..%2fadmin",
+    "/pay/notify/..%2F..%2Fadmin",
+    "/pay/notify%2f..%2f..%2fadmin",
+    "/pay/notify/%2e%2e/%2e%2e/admin",
+    "/pay/notify/%2E%2E/%2E%2E/admin",
+    "/pay/notify/.%2e/.%2e/admin",
+    "/pay/notify/%2e./%2e./admin",
+    "/pay/notify/%2e%2e%2f%2e%2e%2fadmin",
+    "/pay/notify/%252e%252e/%252e%252e/admin",
+    "/pay/notify/%252e%252e%252fadmin",
+    "/pay/notify/%25252e%25252e/admin",
+    "/pay/notify/%2525252525252e%2525252525252e/admin",
+    "/pay/notify/..;/..;/admin",
+    "/pay/notify/..;x=y/admin",
+    "/pay/notify/%2e%2e;/admin",
+    "/pay/notify;/../../admin",
+    "/pay/notify;x=/../../admin",
+    "/pay/notify%3b/../../admin",
+    "/pay/notify/.;/../../admin",
+    "/pay/notify\\..\\..\\admin",
+    "/pay/notify/..\\..\\admin",
+    "/pay/notify/..%5c..%5cadmin",
+    "/pay/notify/%5c../../admin",
+    "/pay/notify/..%255c..%255cadmin",
+    "/pay/notify/%c0%ae%c0%ae/admin",
+    "/pay/notify/..%c0%af..%c0%afadmin",
+    "/pay/notify/%e0%80%ae%e0%80%ae/admin",
+    "/pay/notify/..%e0%80%afadmin",
+    "/pay/notify/..%f0%80%80%afadmin",
+    "/pay/notify/%u002e%u002e/admin",
+    "/pay/notify/..%u2215admin",
+    "/pay/notify/..%uff0fadmin",
+    "/pay/notify/..%ef%bc%8f..%ef%bc%8fadmin",
+    "/pay/notify/..%e2%88%95admin",
+    "/pay/notify/%ef%bc%8e%ef%bc%8e/admin",
+    "/pay/notify/%e3%80%82%e3%80%82/admin",
+    "/pay/notify%00/../../admin",
+    "/pay/notify/..%00/..%00/admin",
+    "/pay/notify%23/../../admin",
+    "/pay/notify%3f/../../admin",
+    "/pay/notify/..%20/..%20/admin",
+    "/pay/notify::$DATA/../../admin",
+    "/pay/notify/%zz/../../admin",
+    "/pay/notify/../notify/../../admin",
+    "//pay/notify/../../admin",
+    "/welcome/../admin",
+    "/welcome/%2e%2e/admin",
+    "/welcome%2f..%2fadmin",
+    "/welcome/..;/admin",
+    "/welcome\\..\\admin",
+    "/pay/notify/../../member",
 ];
 
-const LOCKED: &[&str] = &[
-    "/welcome\\..\\smuggled",
-    "/welcome%2f..%2fsmuggled",
-    "/pay/notify%00/../smuggled",
-    "/pay/notify\\..\\..\\smuggled",
-    "/pay/notify%2f..%2f..%2fsmuggled",
-    "/smuggled",
-    "/smuggled?/pay/notify",
-    "/smuggled?x=/../pay/notify",
-    "/smuggled;/pay/notify",
-    "/smuggled%2f..%2fpay/notify",
-    "/x/../pay/notify/smuggled",
-    "//pay/notify/smuggled",
-    "///pay/notify/smuggled",
-    "/./pay/notify/smuggled",
-    "/pay//notify/smuggled",
-    "/pay/./notify/smuggled",
-    "/PAY/NOTIFY/smuggled",
-    "/Pay/notify/smuggled",
-    "/pay%2fnotify/smuggled",
-    "/%70ay/notify/smuggled",
-    "/pay/%6eotify/smuggled",
-    "/pay/notifysmuggled",
-    "/pay/notify.smuggled",
-    "/pay/notify-smuggled",
-    "/pay/notify;smuggled",
-    "/pay/notify%00smuggled",
-    "/pay/notify%20smuggled",
-    "/pay/notify%2fsmuggled",
-    "/pay\\notify/smuggled",
-    "/pay;x/notify/smuggled",
-    "/pay/smuggled",
-    "/xpay/notify/smuggled",
-    "/smuggled/pay/notify",
-    "/evil.example/pay/notify/smuggled",
-    "//evil.example/pay/notify/smuggled",
-    "/http://127.0.0.1/pay/notify/smuggled",
-    "/Welcome/smuggled",
-    "/welcomesmuggled",
-    "/w%65lcome/smuggled",
-    "/MP_verify_AbCdEfGhIjKlMnOp.txt/smuggled",
-    "/mp_verify_abcdefghijklmnop.txt?smuggled",
-    "/x/MP_verify_AbCdEfGhIjKlMnOp.txt?smuggled",
+/// Private paths that only look public.
+const DECOYS: &[&str] = &[
+    "//pay/notify",
+    "/./pay/notify",
+    "/x/../pay/notify",
+    "/admin/../pay/notify",
+    "/admin%2f..%2fpay/notify",
+    "/admin/..;/pay/notify",
+    "/PAY/NOTIFY",
+    "/Pay/Notify",
+    "/pay/notifyx",
+    "/pay/notify.php",
+    "/pay/notify%20",
+    "/pay/notify.",
+    "/pay//notify",
+    "/pay",
+    "/xpay/notify",
+    "/x/pay/notify",
+    "/%70ay/notify",
+    "/pay%2fnotify",
+    "/pay\\notify",
+    "/admin?/pay/notify",
+    "/admin?x=/pay/notify/../",
+    "/admin?path=/pay/notify",
+    "/admin%3f/pay/notify",
+    "/admin%23/pay/notify",
+    "/admin;/pay/notify",
+    "/admin%00/pay/notify",
+    "/WELCOME",
+    "/welcomes",
+    "/x/../welcome",
+    "/x/MP_verify_AbCdEfGhIjKlMnOp.txt",
+    "/mp_verify_abcdefghijklmnop.txt",
+    "/MP_verify_AbCdEfGhIjKlMnOp.txt/x",
+    "/%",
+    "/%2",
+    "/%zz",
+    "/%00",
+    "/%0d%0aSet-Cookie:%20a=b",
 ];
 
-/// Without a session each is refused, as what it is or as what it could be.
-pub fn http1(parts: &Parts) -> Vec<Row> {
-    let mut rows: Vec<Row> = HIDDEN
-        .iter()
-        .map(|path| h1(*path, get(&parts.host, path, ""), &[400]))
-        .collect();
-    rows.extend(
-        LOCKED
-            .iter()
-            .map(|path| h1(*path, get(&parts.host, path, ""), &[400, 401])),
-    );
-    for header in [
-        "X-Original-URL",
-        "X-Rewrite-URL",
-        "X-Forwarded-Uri",
-        "X-Forwarded-Prefix",
-        "X-Original-Uri",
-        "X-Accel-Redirect",
-        "X-HTTP-Path-Override",
-    ] {
-        let text = get(
-            &parts.host,
-            "/smuggled",
-            &format!("{header}: /pay/notify\r\n"),
-        );
-        rows.push(h1(format!("{header} for another path"), text, &[401]));
+/// Paths near the gateway's own: never the app's, and never more than is there.
+const OWN: &[&str] = &[
+    "/.wxgate/../admin",
+    "/.wxgate/..%2fadmin",
+    "/.wxgate/%2e%2e/admin",
+    "/.wxgate/me/../../admin",
+    "/.wxgate",
+    "/.wxgate/",
+    "/.wxgate//me",
+    "/.wxgate/me/",
+    "/.wxgate/me%00",
+    "/.wxgate/me;x",
+    "/.wxgate%2fme",
+    "/.wxgatex/me",
+    "/.WXGATE/me",
+    "/%2ewxgate/me",
+    "//.wxgate/me",
+    "/x/../.wxgate/me",
+    "/.wxgate/healthz",
+    "/.wxgate/admin",
+    "/healthz",
+    "/readyz",
+];
+
+pub fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for target in CLIMBS.iter().chain(DECOYS) {
+        rows.push(stranger(format!("path-{target}"), target).answers(&[400, 401, GONE]));
     }
-    for path in [
-        "/pay/notify",
-        "/pay/notify/",
-        "/pay/notify/x",
-        "/pay/notify?x=/../y",
-        "/pay/notify/Wx%20Pay",
-        "/pay/notify/.",
-        "/pay/notify/%E4%BD%A0",
-    ] {
-        rows.push(
-            h1(
-                format!("{path} is open"),
-                get(&parts.host, path, ""),
-                &[200],
-            )
-            .seen(move |seen| seen.line() == format!("GET {path} HTTP/1.1")),
-        );
-    }
-    // On a page nothing of an address is more than text.
-    for target in [
-        "/x?<script>smuggled</script>",
-        "/x\"onload=smuggled",
-        "/x'><img src=smuggled>",
-    ] {
-        let text = format!(
-            "GET {target} HTTP/1.1\r\nHost: {}\r\nAccept: text/html\r\n\r\n",
-            parts.host
-        );
-        rows.push(h1(
-            format!("{target} opened outside WeChat"),
-            text,
-            &[400, 403],
-        ));
+    for target in OWN {
+        rows.push(stranger(format!("path-{target}"), target).answers(&[400, 401, 404, GONE]));
     }
     rows
-}
-
-/// The same over HTTP/2.
-pub fn http2(parts: &Parts) -> Vec<Row> {
-    let send = |path: &str| {
-        headers(
-            1,
-            END_STREAM,
-            &[
-                pseudo("GET", &parts.host, path),
-                vec![field("accept", "application/json")],
-            ]
-            .concat(),
-        )
-    };
-    let hidden = HIDDEN
-        .iter()
-        .step_by(2)
-        .map(|path| h2(format!("h2: {path}"), send(path), &[400, 0]));
-    let locked = LOCKED
-        .iter()
-        .step_by(3)
-        .map(|path| h2(format!("h2: {path}"), send(path), &[400, 401]));
-    hidden.chain(locked).collect()
 }
