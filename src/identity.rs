@@ -173,6 +173,9 @@ mod tests {
             "X_Kept",
             "X-Other",
             "Proxy",
+            "Remote-User",
+            "X-WX-OpenId",
+            "$WSRU",
             "X-HTTP-Method-Override",
             "x.http.method",
         ] {
