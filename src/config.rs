@@ -25,13 +25,14 @@ use crate::identity::assertion;
 use crate::limits::{self, BodySize, Seconds};
 use crate::origin::{PublicOrigin, PublicScheme};
 use crate::route::{
-    AccountName, Auth, HostPattern, OutsideWeChat, RoutePath, SessionCookie, Snapshot,
+    AccountName, Auth, HostPattern, OutsideWeChat, Period, RoutePath, SessionCookie, Snapshot,
 };
 use crate::secret::SecretSource;
 use crate::session;
+use crate::store;
 use crate::upstream::{TrustedProxies, Upstream};
 use crate::wechat::Scope;
-use crate::wechat::account::{AppId, BaseUrl, VerifyFile};
+use crate::wechat::account::{AppId, BaseUrl, Lang, VerifyFile};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -41,7 +42,7 @@ struct File {
     session: session::Table,
     assertion: assertion::Table,
     limits: limits::Table,
-    store: StoreTable,
+    store: store::Table,
     log: LogTable,
     accounts: BTreeMap<Spanned<AccountName>, AccountTable>,
     routes: Vec<RouteTable>,
@@ -132,33 +133,6 @@ impl TryFrom<String> for UnderscoreHeader {
     }
 }
 
-/// `[store]`: what no cookie may hold.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct StoreTable {
-    kind: StoreKind,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(try_from = "String")]
-enum StoreKind {
-    #[default]
-    Memory,
-}
-
-impl TryFrom<String> for StoreKind {
-    type Error = String;
-
-    fn try_from(found: String) -> Result<Self, String> {
-        match found.as_str() {
-            "memory" => Ok(Self::Memory),
-            _ => Err(format!(
-                "found \"{found}\"; expected \"memory\", the only store there is"
-            )),
-        }
-    }
-}
-
 /// `[log]`.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -211,6 +185,14 @@ struct AccountTable {
     api_fallback_url: Option<Spanned<BaseUrl>>,
     #[serde(default)]
     verify_files: Vec<VerifyFile>,
+    #[serde(default)]
+    lang: Lang,
+    #[serde(default)]
+    force_popup: bool,
+    #[serde(default)]
+    force_snapshot: bool,
+    #[serde(default)]
+    connect_redirect: bool,
 }
 
 /// One of `[[routes]]`.
@@ -232,6 +214,12 @@ struct RouteTable {
     session_cookie: SessionCookie,
     #[serde(default)]
     snapshot: Snapshot,
+    consent_page: Option<Spanned<bool>>,
+    #[serde(default)]
+    keep_fragment: bool,
+    profile_ttl: Option<Spanned<Period>>,
+    verify_every: Option<Spanned<Period>>,
+    access_token: Option<Spanned<bool>>,
     #[serde(default)]
     methods: Vec<MethodName>,
     #[serde(default)]

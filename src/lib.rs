@@ -56,6 +56,8 @@
 //! | `access_log` | one line a request |
 //! | `reply` | the gateway's own answers and pages |
 //! | `wechat` | WeChat's protocol, and nothing of the gateway |
+//! | `store` | what no cookie may hold: sealed records, revocations |
+//! | `revocation` | what has been ended before its time |
 //! | `cookies` | the gateway's cookies: names, finding, writing, hiding |
 //! | `origin` | hosts, public origins, the way back |
 //! | `signing` | HMAC-SHA256 under several keys |
@@ -180,11 +182,13 @@ pub mod origin;
 pub mod process;
 pub mod reply;
 pub mod request;
+pub mod revocation;
 pub mod route;
 pub mod secret;
 pub mod server;
 pub mod session;
 pub mod signing;
 pub mod simulator;
+pub mod store;
 pub mod upstream;
 pub mod wechat;

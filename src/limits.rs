@@ -36,6 +36,10 @@ pub struct Table {
     pub logins_per_minute: NonZeroU32,
     /// Logins that may wait for WeChat at one time.
     pub logins_in_flight: NonZeroUsize,
+    /// How long a connection to WeChat's api may take to be made.
+    pub wechat_connect_timeout: Seconds,
+    /// How long a call of WeChat's api may take in all.
+    pub wechat_timeout: Seconds,
 }
 
 const fn size(value: usize) -> NonZeroUsize {
@@ -60,6 +64,8 @@ impl Default for Table {
             header_timeout: Seconds(Duration::from_secs(15)),
             logins_per_minute: count(600),
             logins_in_flight: size(10_000),
+            wechat_connect_timeout: Seconds(Duration::from_secs(3)),
+            wechat_timeout: Seconds(Duration::from_secs(10)),
         }
     }
 }

@@ -16,7 +16,7 @@ use http::{HeaderName, HeaderValue, Method};
 
 use self::readings::{is_plain, readings, without_endings};
 pub use self::settings::{
-    AccountName, Auth, HostPattern, OutsideWeChat, RoutePath, SessionCookie, Snapshot,
+    AccountName, Auth, HostPattern, OutsideWeChat, Period, RoutePath, SessionCookie, Snapshot,
 };
 use crate::limits::BodySize;
 use crate::origin::{Host, PublicOrigin, PublicScheme};
@@ -56,6 +56,16 @@ pub struct Route {
     pub session_cookie: SessionCookie,
     /// What a snapshot page's visitor gets.
     pub snapshot: Snapshot,
+    /// Whether a page of the gateway's own asks before WeChat does.
+    pub consent_page: bool,
+    /// Whether an address's fragment survives the login.
+    pub keep_fragment: bool,
+    /// How old a profile may be.
+    pub profile_ttl: Option<Period>,
+    /// How often WeChat is asked whether the visitor's consent still holds.
+    pub verify_every: Option<Period>,
+    /// Whether the app gets the visitor's access token.
+    pub access_token: bool,
     /// The methods it takes; empty for all.
     pub methods: Vec<Method>,
     /// The largest body it takes.
@@ -69,6 +79,11 @@ pub struct Route {
 }
 
 impl Route {
+    /// Whether it needs the visitor's tokens: on the others none is kept.
+    pub fn needs_tokens(&self) -> bool {
+        self.profile_ttl.is_some() || self.verify_every.is_some() || self.access_token
+    }
+
     /// Whether it takes `method`, which is compared as it stands (RFC 9110,
     /// section 9.1).
     pub fn takes(&self, method: &Method) -> bool {
@@ -82,13 +97,28 @@ impl Route {
         methods && self.max_body <= other.max_body && self.admits_for(other)
     }
 
+    /// Whether a consent that was withdrawn is found out here as soon as at
+    /// `other`.
+    fn is_checked_as_often_as(&self, other: &Self) -> bool {
+        match (self.verify_every, other.verify_every) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(own), Some(theirs)) => own <= theirs,
+        }
+    }
+
     /// Whether whoever may pass here may pass at `other` too, as the same
     /// visitor.
     fn admits_for(&self, other: &Self) -> bool {
         let name = |route: &Self| route.account.as_ref().map(|account| account.name.clone());
         match (self.auth, other.auth) {
             (_, Auth::None) => true,
-            (Auth::Required, _) => name(self) == name(other) && self.scope >= other.scope,
+            (Auth::Required, _) => {
+                name(self) == name(other)
+                    && self.scope >= other.scope
+                    && self.is_checked_as_often_as(other)
+                    && (self.snapshot == other.snapshot || self.snapshot == Snapshot::Page)
+            }
             (Auth::Optional, Auth::Optional) => name(self) == name(other),
             (Auth::Optional | Auth::None, _) => false,
         }
@@ -343,6 +373,11 @@ mod tests {
             outside_wechat: OutsideWeChat::Page,
             session_cookie: SessionCookie::Forward,
             snapshot: Snapshot::Page,
+            consent_page: false,
+            keep_fragment: false,
+            profile_ttl: None,
+            verify_every: None,
+            access_token: false,
             methods: Vec::new(),
             max_body: BodySize::default(),
             headers: Vec::new(),

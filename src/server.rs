@@ -149,7 +149,11 @@ pub fn start_on(mut plan: Plan, listeners: Vec<TcpListener>) -> Result<Running, 
     let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
     let keys = plan.take_keys().map_err(StartError::Key)?;
     let assertions = plan.take_assertions().map_err(StartError::Key)?;
-    let api = Api::new(Timeouts::default()).map_err(|error| StartError::Api(reason(&error)))?;
+    let timeouts = Timeouts {
+        connect: plan.limits.wechat_connect_timeout.get(),
+        total: plan.limits.wechat_timeout.get(),
+    };
+    let api = Api::new(timeouts).map_err(|error| StartError::Api(reason(&error)))?;
     let admin = plan
         .server
         .admin_listen

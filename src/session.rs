@@ -347,6 +347,8 @@ pub(crate) mod tests {
             open_base: BaseUrl::wechat(OPEN_BASE_URL),
             api_base: BaseUrl::wechat(API_BASE_URL),
             api_fallback: None,
+            lang: Default::default(),
+            hop: Default::default(),
         };
         LoginAccount {
             name: "shop".to_owned().try_into().unwrap(),

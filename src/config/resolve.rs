@@ -23,9 +23,10 @@ use crate::route::{AccountName, LoginAccount, Route, Routes};
 use crate::secret::{Secret, SecretSource};
 use crate::session::{self, Lifetime};
 use crate::signing::Keyring;
+use crate::store;
 use crate::wechat::Account;
 use crate::wechat::account::{
-    self, API_BASE_URL, API_FALLBACK_URL, BaseUrl, OPEN_BASE_URL, Parts, VerifyFile,
+    self, API_BASE_URL, API_FALLBACK_URL, BaseUrl, HopOptions, OPEN_BASE_URL, Parts, VerifyFile,
 };
 
 /// What a file asks for, resolved.
@@ -35,6 +36,8 @@ pub struct Plan {
     pub server: ServerTable,
     /// `[limits]`.
     pub limits: limits::Table,
+    /// `[store]`, resolved.
+    pub store: store::Settings,
     /// `[log]`.
     pub log: LogTable,
     /// The accounts, for whoever wants to list them.
@@ -80,12 +83,13 @@ pub(super) fn resolve(
         session,
         assertion,
         limits,
-        store: _,
+        store,
         log,
         accounts,
         routes,
     } = file;
     server.state_dir = server.state_dir.map(|dir| base.join(dir));
+    let store = store.resolve(base, &mut |span, message| mistakes.at(span, message));
     let cookies = cookie_settings(&session, server.public_scheme, mistakes);
     let keys = read_keys(&session.keys, Keyring::new, base, mistakes);
     let assertions = read_keys(&assertion.keys, Assertions::new, base, mistakes);
@@ -162,6 +166,7 @@ pub(super) fn resolve(
     Some(Plan {
         server,
         limits,
+        store: store?,
         log,
         accounts: planned,
         routes,
@@ -294,6 +299,12 @@ fn plan_account(
         open_base: given(table.open_base_url).unwrap_or_else(|| BaseUrl::wechat(OPEN_BASE_URL)),
         api_base: given(table.api_base_url).unwrap_or_else(|| BaseUrl::wechat(API_BASE_URL)),
         api_fallback: given(table.api_fallback_url).or(own_fallback),
+        lang: table.lang,
+        hop: HopOptions {
+            force_popup: table.force_popup,
+            force_snapshot: table.force_snapshot,
+            connect_redirect: table.connect_redirect,
+        },
     });
     Some(PlannedAccount {
         account: Arc::new(LoginAccount {

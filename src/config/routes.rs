@@ -12,6 +12,7 @@ use super::{Mistakes, RouteTable};
 use crate::cookies::CookieSettings;
 use crate::origin::Host;
 use crate::route::{AccountName, Auth, HostPattern, LoginAccount, Route};
+use crate::wechat::Scope;
 
 /// The route of `table`.
 pub(super) fn plan_route(
@@ -48,6 +49,35 @@ pub(super) fn plan_route(
         mistakes.at(&on.span(), "found true beside auth = \"none\", where no visitor is known and nothing could be signed; expected auth = \"required\" or \"optional\", or no assertion");
         return None;
     }
+    if let Some(ttl) = table
+        .profile_ttl
+        .as_ref()
+        .filter(|_| table.scope == Scope::Base)
+    {
+        mistakes.at(&ttl.span(), "found beside scope = \"snsapi_base\", with which WeChat tells no profile; expected scope = \"snsapi_userinfo\", or no profile_ttl");
+        return None;
+    }
+    let on = |setting: &Option<Spanned<bool>>| setting.as_ref().is_some_and(|on| *on.get_ref());
+    let consent = table.consent_page.as_ref().filter(|on| *on.get_ref());
+    if let Some(consent) = consent.filter(|_| table.scope == Scope::Base) {
+        mistakes.at(&consent.span(), "found true beside scope = \"snsapi_base\", which WeChat grants without asking; expected scope = \"snsapi_userinfo\", or no consent_page");
+        return None;
+    }
+    let tokens = [
+        table.profile_ttl.as_ref().map(Spanned::span),
+        table.verify_every.as_ref().map(Spanned::span),
+        table
+            .access_token
+            .as_ref()
+            .filter(|on| *on.get_ref())
+            .map(Spanned::span),
+    ];
+    if let Some(place) = tokens.into_iter().flatten().next()
+        && table.auth == Auth::None
+    {
+        mistakes.at(&place, "found beside auth = \"none\", where no visitor is known; expected auth = \"required\" or \"optional\", or none of profile_ttl, verify_every and access_token");
+        return None;
+    }
     let host = table.host.into_inner();
     if let Some(account) = account.as_ref().filter(|_| table.auth != Auth::None)
         && !can_log_in(&host, account, cookies)
@@ -69,6 +99,11 @@ pub(super) fn plan_route(
         outside_wechat: table.outside_wechat,
         session_cookie: table.session_cookie,
         snapshot: table.snapshot,
+        consent_page: on(&table.consent_page),
+        keep_fragment: table.keep_fragment,
+        profile_ttl: table.profile_ttl.map(Spanned::into_inner),
+        verify_every: table.verify_every.map(Spanned::into_inner),
+        access_token: on(&table.access_token),
         methods: table.methods.into_iter().map(|method| method.0).collect(),
         max_body: table.max_body,
         headers: table

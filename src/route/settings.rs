@@ -2,6 +2,7 @@
 //! be wrong.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -45,11 +46,38 @@ pub enum SessionCookie {
 
 /// What happens to a snapshot page's visitor, who is nobody.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Snapshot {
     /// A page that asks for 使用完整服务 (the full service).
     #[default]
     Page,
+    /// A short session of its own kind, with which nothing can be changed.
+    ReadOnly,
+}
+
+/// How often something about a visitor is asked anew, written `"6h"`.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(try_from = "String")]
+pub struct Period(Duration);
+
+impl Period {
+    /// In seconds.
+    pub fn seconds(self) -> u64 {
+        self.0.as_secs()
+    }
+}
+
+impl TryFrom<String> for Period {
+    type Error = String;
+
+    fn try_from(found: String) -> Result<Self, String> {
+        let allowed = Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);
+        humantime::parse_duration(&found)
+            .ok()
+            .filter(|duration| allowed.contains(duration))
+            .map(Self)
+            .ok_or_else(|| format!("found \"{found}\"; expected a duration from a second to 30 days, such as \"6h\""))
+    }
 }
 
 /// The name of a table `[accounts.NAME]`. It stands in a cookie's name.

@@ -126,6 +126,44 @@ impl TryFrom<String> for VerifyFile {
     }
 }
 
+/// The language of what WeChat says of a visitor.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+pub enum Lang {
+    /// 简体中文.
+    #[default]
+    #[serde(rename = "zh_CN")]
+    Simplified,
+    /// 繁體中文.
+    #[serde(rename = "zh_TW")]
+    Traditional,
+    /// English.
+    #[serde(rename = "en")]
+    English,
+}
+
+impl Lang {
+    /// The name WeChat knows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Simplified => "zh_CN",
+            Self::Traditional => "zh_TW",
+            Self::English => "en",
+        }
+    }
+}
+
+/// What the browser's hop to WeChat may ask for besides. Off unless asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HopOptions {
+    /// `forcePopup`: the consent window comes even where WeChat would not ask.
+    pub force_popup: bool,
+    /// `forceSnapShot`: the visitor sees the snapshot page first.
+    pub force_snapshot: bool,
+    /// `connect_redirect`: not in WeChat's documentation; large SDKs send it
+    /// against a doubled callback on Android.
+    pub connect_redirect: bool,
+}
+
 /// One account, ready to log visitors in.
 #[derive(Clone)]
 pub struct Account {
@@ -134,6 +172,8 @@ pub struct Account {
     pub(super) callback_origin: PublicOrigin,
     pub(super) open_base: BaseUrl,
     pub(super) api_bases: Vec<BaseUrl>,
+    pub(super) lang: Lang,
+    pub(super) hop: HopOptions,
 }
 
 /// What an [`Account`] is made of.
@@ -151,6 +191,10 @@ pub struct Parts {
     pub api_base: BaseUrl,
     /// Where a call goes when nothing could be sent to `api_base`.
     pub api_fallback: Option<BaseUrl>,
+    /// The language of profiles.
+    pub lang: Lang,
+    /// What the browser's hop asks for besides.
+    pub hop: HopOptions,
 }
 
 /// Why WeChat would refuse this callback origin on its own page (10003), where
@@ -193,6 +237,8 @@ impl Account {
             api_bases: std::iter::once(parts.api_base)
                 .chain(parts.api_fallback)
                 .collect(),
+            lang: parts.lang,
+            hop: parts.hop,
         }
     }
 
@@ -225,6 +271,8 @@ pub(super) mod tests {
             open_base: BaseUrl::wechat(OPEN_BASE_URL),
             api_base: BaseUrl::wechat(API_BASE_URL),
             api_fallback: None,
+            lang: Lang::default(),
+            hop: HopOptions::default(),
         })
     }
 

@@ -46,15 +46,6 @@ pub struct Timeouts {
     pub total: Duration,
 }
 
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(3),
-            total: Duration::from_secs(10),
-        }
-    }
-}
-
 /// What WeChat gave for a code: proof of who the visitor is.
 pub struct Grant {
     openid: OpenId,

@@ -791,7 +791,12 @@ fn the_reference_names_every_setting_and_no_other() {
             .split_once(&format!("\n{table}\n"))
             .unwrap_or_else(|| panic!("no {table}"))
             .1;
-        let part = part.split("\n[").next().unwrap();
+        // What one route cannot show, another does.
+        let end = match table {
+            "[[routes]]" => "\n[no",
+            _ => "\n[",
+        };
+        let part = part.split(end).next().unwrap();
         for key in &keys {
             let stands = part.lines().any(|line| {
                 line.trim_start_matches("# ")

@@ -36,7 +36,9 @@ use wxgate::route::LoginAccount;
 use wxgate::secret::Secret;
 use wxgate::session::{Lifetime, Sessions};
 use wxgate::signing::Keyring;
-use wxgate::wechat::account::{API_BASE_URL, Account, BaseUrl, OPEN_BASE_URL, Parts};
+use wxgate::wechat::account::{
+    API_BASE_URL, Account, BaseUrl, HopOptions, Lang, OPEN_BASE_URL, Parts,
+};
 
 /// A check, as the fuzzer and the corpus know it.
 pub type Check = fn(&[u8]);
@@ -69,6 +71,8 @@ pub fn account(name: &str) -> LoginAccount {
         open_base: BaseUrl::wechat(OPEN_BASE_URL),
         api_base: BaseUrl::wechat(API_BASE_URL),
         api_fallback: None,
+        lang: Lang::default(),
+        hop: HopOptions::default(),
     });
     LoginAccount {
         name: name.to_owned().try_into().unwrap(),

@@ -1,0 +1,400 @@
+//! What has been ended before its time: sessions, visitors, everyone.
+//!
+//! Holds always: asking takes no lock and makes no call; what was once ended
+//! stays ended until no session it concerns could live; as long as it is not
+//! known what was ended, nobody is let in ([`Revocations::is_complete`]). Two
+//! visitors that are taken for one, which happens once in 2^128, are refused
+//! both.
+//!
+//! Time is an argument, in seconds since 1970.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::sync::watch;
+
+/// Seconds since 1970.
+type Now = u64;
+
+/// How long a revocation of a visitor, or of everyone, is kept: no session may
+/// live longer.
+pub const KEPT: u64 = 366 * 24 * 3600;
+/// By how much a revocation may lie in the future: another machine's clock.
+pub const LEEWAY: u64 = 60;
+
+/// A session's id.
+pub type SessionId = [u8; 16];
+
+/// Whose sessions are ended.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// One session.
+    Session(SessionId),
+    /// All of one visitor with one account.
+    Visitor {
+        /// The account's appid.
+        app_id: String,
+        /// The visitor's openid.
+        openid: String,
+    },
+    /// All.
+    Everyone,
+}
+
+/// Sessions of `target` that were opened at `before` or earlier have ended.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// Whose.
+    pub target: Target,
+    /// Which of them. A session's own revocation does not look at it.
+    pub before: Now,
+    /// From when on none of them could live anyway.
+    pub until: Now,
+}
+
+impl fmt::Debug for Revocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.target {
+            Target::Session(_) => "a session",
+            Target::Visitor { .. } => "a visitor",
+            Target::Everyone => "everyone",
+        };
+        write!(f, "Revocation({what}, before {})", self.before)
+    }
+}
+
+impl Revocation {
+    /// Ends one session, which would have lived until `until` at most.
+    pub fn of_session(id: SessionId, until: Now) -> Self {
+        Self {
+            target: Target::Session(id),
+            before: 0,
+            until,
+        }
+    }
+
+    /// Ends all sessions that a visitor opened until `before`.
+    pub fn of_visitor(app_id: &str, openid: &str, before: Now) -> Self {
+        Self {
+            target: Target::Visitor {
+                app_id: app_id.to_owned(),
+                openid: openid.to_owned(),
+            },
+            before,
+            until: before.saturating_add(KEPT),
+        }
+    }
+
+    /// Ends all sessions that were opened until `before`.
+    pub fn of_everyone(before: Now) -> Self {
+        Self {
+            target: Target::Everyone,
+            before,
+            until: before.saturating_add(KEPT),
+        }
+    }
+
+    /// What it is about, as a word without spaces that names it in a store: two
+    /// revocations with one name are one, and the later `before` holds.
+    pub fn name(&self) -> String {
+        match &self.target {
+            Target::Session(id) => format!("s:{:032x}", u128::from_be_bytes(*id)),
+            Target::Visitor { app_id, openid } => format!("v:{app_id}:{openid}"),
+            Target::Everyone => "e".to_owned(),
+        }
+    }
+
+    /// The revocation of that name; `None` for a name that [`Self::name`] does
+    /// not give.
+    pub fn named(name: &str, before: Now, until: Now) -> Option<Self> {
+        let plain = |text: &str| {
+            (1..=64).contains(&text.len())
+                && text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+        };
+        let target = match name.split_once(':') {
+            None if name == "e" => Target::Everyone,
+            Some(("s", id)) => Target::Session(parse_id(id)?),
+            Some(("v", rest)) => {
+                let (app_id, openid) = rest.split_once(':')?;
+                if !plain(app_id) || !(1..=128).contains(&openid.len()) || !plain_long(openid) {
+                    return None;
+                }
+                Target::Visitor {
+                    app_id: app_id.to_owned(),
+                    openid: openid.to_owned(),
+                }
+            }
+            _ => return None,
+        };
+        Some(Self {
+            target,
+            before,
+            until,
+        })
+    }
+}
+
+fn plain_long(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+}
+
+/// A session's id as `me` shows it: 32 lower-case hexadecimal digits.
+pub fn parse_id(text: &str) -> Option<SessionId> {
+    let lower_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    (text.len() == 32 && text.bytes().all(lower_hex))
+        .then(|| u128::from_str_radix(text, 16).ok())
+        .flatten()
+        .map(u128::to_be_bytes)
+}
+
+/// What is asked of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// Its id.
+    pub id: &'a SessionId,
+    /// With which account it was opened.
+    pub app_id: &'a str,
+    /// By whom.
+    pub openid: &'a str,
+    /// When.
+    pub opened: Now,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Until {
+    before: Now,
+    until: Now,
+}
+
+/// All that was ended, for every request to ask.
+#[derive(Debug)]
+pub struct Revocations {
+    complete: AtomicBool,
+    /// Sessions opened until then have ended; 0 for none.
+    everyone: AtomicU64,
+    sessions: papaya::HashMap<SessionId, Now>,
+    /// By a fingerprint of appid and openid: a million of them must be small.
+    visitors: papaya::HashMap<u128, Until>,
+    hashers: (RandomState, RandomState),
+    changes: watch::Sender<u64>,
+}
+
+impl Default for Revocations {
+    fn default() -> Self {
+        Self {
+            complete: AtomicBool::new(false),
+            everyone: AtomicU64::new(0),
+            sessions: papaya::HashMap::new(),
+            visitors: papaya::HashMap::new(),
+            hashers: (RandomState::new(), RandomState::new()),
+            changes: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Revocations {
+    /// Whether all that was ended before this process began is known.
+    pub fn is_complete(&self) -> bool {
+        self.complete.load(Ordering::Acquire)
+    }
+
+    /// All that was ended before is known now.
+    pub fn complete(&self) {
+        self.complete.store(true, Ordering::Release);
+    }
+
+    /// Takes note of `revocation`. It holds for whoever asks from now on.
+    pub fn apply(&self, revocation: &Revocation) {
+        if self.note(revocation) {
+            self.changes.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Takes note of many, and tells of them once.
+    pub fn apply_all<'a>(&self, revocations: impl Iterator<Item = &'a Revocation>) {
+        let news = revocations.fold(false, |news, revocation| self.note(revocation) | news);
+        if news {
+            self.changes.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Whether it was news.
+    fn note(&self, revocation: &Revocation) -> bool {
+        let Revocation {
+            target,
+            before,
+            until,
+        } = revocation;
+        match target {
+            Target::Session(id) => {
+                let sessions = self.sessions.pin();
+                sessions.insert(*id, *until).is_none()
+            }
+            Target::Visitor { app_id, openid } => {
+                let visitors = self.visitors.pin();
+                let new = Until {
+                    before: *before,
+                    until: *until,
+                };
+                let visitor = self.fingerprint(app_id, openid);
+                let known = visitors.get(&visitor).copied();
+                let later = |known: &Until| Until {
+                    before: known.before.max(*before),
+                    until: known.until.max(*until),
+                };
+                visitors.update_or_insert(visitor, later, new);
+                known.is_none_or(|known| known.before < *before)
+            }
+            Target::Everyone => self.everyone.fetch_max(*before, Ordering::AcqRel) < *before,
+        }
+    }
+
+    /// Whether the session of `subject` has been ended.
+    pub fn has_ended(&self, subject: &Subject<'_>) -> bool {
+        subject.opened <= self.everyone.load(Ordering::Acquire)
+            || (!self.sessions.is_empty() && self.sessions.pin().contains_key(subject.id))
+            || subject.opened <= self.visitor_before(subject.app_id, subject.openid)
+    }
+
+    /// The earliest moment at which a session of this visitor may be said to
+    /// have been opened: whoever WeChat vouches for in the very second in which
+    /// they were put out is let in.
+    pub fn earliest(&self, app_id: &str, openid: &str, now: Now) -> Now {
+        let before = self
+            .everyone
+            .load(Ordering::Acquire)
+            .max(self.visitor_before(app_id, openid));
+        now.max(before.saturating_add(1).min(now.saturating_add(LEEWAY)))
+    }
+
+    fn visitor_before(&self, app_id: &str, openid: &str) -> Now {
+        if self.visitors.is_empty() {
+            return 0;
+        }
+        let visitors = self.visitors.pin();
+        visitors
+            .get(&self.fingerprint(app_id, openid))
+            .map_or(0, |until| until.before)
+    }
+
+    fn fingerprint(&self, app_id: &str, openid: &str) -> u128 {
+        let (high, low) = &self.hashers;
+        let visitor = (app_id, openid);
+        (u128::from(high.hash_one(visitor)) << 64) | u128::from(low.hash_one(visitor))
+    }
+
+    /// Forgets what concerns no session that could live at `now`.
+    pub fn forget_old(&self, now: Now) {
+        self.sessions.pin().retain(|_, until| *until > now);
+        self.visitors.pin().retain(|_, kept| kept.until > now);
+    }
+
+    /// How many are known: sessions, visitors.
+    pub fn len(&self) -> (usize, usize) {
+        (self.sessions.len(), self.visitors.len())
+    }
+
+    /// Whether nothing was ended.
+    pub fn is_empty(&self) -> bool {
+        self.len() == (0, 0) && self.everyone.load(Ordering::Acquire) == 0
+    }
+
+    /// Tells of every change, for those who must not wait for a request.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: SessionId = [7; 16];
+
+    fn subject(opened: Now) -> Subject<'static> {
+        Subject {
+            id: &ID,
+            app_id: "wx1",
+            openid: "oVisitor",
+            opened,
+        }
+    }
+
+    #[test]
+    fn a_session_a_visitor_and_everyone_are_ended() {
+        let all = Revocations::default();
+        assert!(all.is_empty() && !all.has_ended(&subject(1000)));
+        all.apply(&Revocation::of_session([8; 16], 5000));
+        all.apply(&Revocation::of_visitor("wx1", "oOther", 5000));
+        all.apply(&Revocation::of_visitor("wx2", "oVisitor", 5000));
+        assert!(!all.has_ended(&subject(1000)));
+        all.apply(&Revocation::of_visitor("wx1", "oVisitor", 1000));
+        assert!(all.has_ended(&subject(1000)) && !all.has_ended(&subject(1001)));
+        all.apply(&Revocation::of_visitor("wx1", "oVisitor", 900));
+        assert!(all.has_ended(&subject(1000)));
+        all.apply(&Revocation::of_everyone(2000));
+        all.apply(&Revocation::of_everyone(1500));
+        assert!(all.has_ended(&subject(2000)) && !all.has_ended(&subject(2001)));
+        all.apply(&Revocation::of_session(ID, 9000));
+        assert!(all.has_ended(&subject(2001)));
+    }
+
+    #[test]
+    fn whoever_was_put_out_can_come_back_at_once() {
+        let all = Revocations::default();
+        assert_eq!(all.earliest("wx1", "oVisitor", 1000), 1000);
+        all.apply(&Revocation::of_visitor("wx1", "oVisitor", 1000));
+        let opened = all.earliest("wx1", "oVisitor", 1000);
+        assert!(opened == 1001 && !all.has_ended(&subject(opened)));
+        assert_eq!(all.earliest("wx1", "oOther", 1000), 1000);
+        all.apply(&Revocation::of_everyone(1030));
+        assert_eq!(all.earliest("wx1", "oOther", 1000), 1031);
+        assert_eq!(all.earliest("wx1", "oOther", 2000), 2000);
+    }
+
+    #[test]
+    fn a_name_gives_back_what_it_names() {
+        for revocation in [
+            Revocation::of_session(ID, 9),
+            Revocation::of_visitor("wx1", "oVisitor_-", 5),
+            Revocation::of_everyone(5),
+        ] {
+            let name = revocation.name();
+            let again = Revocation::named(&name, revocation.before, revocation.until);
+            assert!(again == Some(revocation), "{name}");
+        }
+        for wrong in [
+            "",
+            "x",
+            "s:",
+            "s:00",
+            "v:wx1",
+            "v:wx1:",
+            "v::o",
+            "v:wx 1:o",
+            "e:1",
+            "s:0707070707070707070707070707070G",
+        ] {
+            assert!(Revocation::named(wrong, 1, 2).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_could_not_live_is_forgotten_and_changes_are_told() {
+        let all = Revocations::default();
+        let mut changes = all.changes();
+        all.apply(&Revocation::of_session(ID, 2000));
+        assert!(changes.has_changed().unwrap());
+        changes.mark_unchanged();
+        all.apply(&Revocation::of_session(ID, 2000));
+        assert!(!changes.has_changed().unwrap());
+        all.forget_old(1999);
+        assert_eq!(all.len(), (1, 0));
+        all.forget_old(2000);
+        assert_eq!(all.len(), (0, 0));
+    }
+}
