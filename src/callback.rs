@@ -8,12 +8,14 @@
 //! page that says why.
 
 mod exchange;
+mod shared;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use moka::future::Cache;
+use sha2::{Digest as _, Sha256};
 use tracing::{info, warn};
 
 use self::exchange::{Failure, Work, consequence, seconds};
@@ -23,8 +25,10 @@ use crate::login::{self, Login};
 use crate::origin::ReturnTo;
 use crate::reply::{Reply, Trouble};
 use crate::request::Asked;
-use crate::route::{LoginAccount, Routes};
+use crate::route::{Decided, LoginAccount, Routes, Snapshot};
 use crate::session::{Millis, Session, Sessions};
+use crate::store::{Key, Store};
+use crate::tokens::Keeper;
 use crate::wechat::callback::{NoAnswer, Verdict};
 use crate::wechat::{Answer, Api, ApiError, Code, Errcode, State};
 
@@ -65,6 +69,8 @@ pub struct Shown {
 pub struct Callbacks {
     api: Api,
     sessions: Arc<Sessions>,
+    keeper: Keeper,
+    store: Arc<Store>,
     routes: Arc<Routes>,
     logins: Arc<Logins>,
     flights: Cache<Flight, Result<Session, Failure>>,
@@ -79,18 +85,37 @@ struct Flight {
     code: [u8; 32],
 }
 
+impl Flight {
+    /// What its record is sealed for: only the browser and WeChat know it.
+    fn name(&self) -> Vec<u8> {
+        [self.state.as_str().as_bytes(), &self.code].concat()
+    }
+
+    /// Where its record stands in a store, which is told neither.
+    fn key(&self) -> Key {
+        let mut hash = Sha256::new();
+        hash.update(b"wxgate\0flight\0");
+        hash.update(self.name());
+        hash.finalize().into()
+    }
+}
+
 impl Callbacks {
     /// Callbacks for `routes`, which open `sessions`, as many at one time as
     /// `logins` allows.
     pub fn new(
         api: Api,
         sessions: Arc<Sessions>,
+        keeper: Keeper,
+        store: Arc<Store>,
         routes: Arc<Routes>,
         logins: Arc<Logins>,
     ) -> Self {
         Self {
             api,
             sessions,
+            keeper,
+            store,
             routes,
             logins,
             codes: Cache::builder()
@@ -183,7 +208,7 @@ impl Callbacks {
     ) -> bool {
         self.sessions
             .read(asked.cookie_lines(), &login.host, account, seconds(now))
-            .is_ok_and(|carried| carried.session.scope() >= login.scope)
+            .is_ok_and(|carried| login.need.is_met_by(carried.session.has()))
     }
 
     /// No login of this browser's: it took too long, cookies are off, or the
@@ -276,14 +301,27 @@ impl Callbacks {
             let work = Work {
                 api: &self.api,
                 sessions: &self.sessions,
+                keeper: &self.keeper,
+                store: &self.store,
                 account,
                 host: &login.host,
-                scope: login.scope,
+                need: login.need,
+                admits_snapshots: self.admits_snapshots(login),
                 now,
             };
-            work.run(code).await
+            shared::once(&self.store, self.sessions.keys(), &flight, work.run(code)).await
         };
-        self.flights.get_with(flight, exchange).await
+        self.flights.get_with(flight.clone(), exchange).await
+    }
+
+    /// Whether the page that `login` is for lets snapshot pages' visitors look
+    /// around.
+    fn admits_snapshots(&self, login: &Login) -> bool {
+        let path = login.to.as_str().split('?').next().unwrap_or("/");
+        match self.routes.decide(&login.host, path) {
+            Decided::Route(route) => route.snapshot == Snapshot::ReadOnly,
+            Decided::Ambiguous | Decided::None => false,
+        }
     }
 
     fn after_failure(
@@ -299,6 +337,8 @@ impl Callbacks {
             Failure::GrantedLess => return self.end(login, Trouble::GrantedLess, None),
             Failure::TooManyCodes => return self.end(login, Trouble::CodeNotTaken, None),
             Failure::Internal => return self.end(login, Trouble::Internal, None),
+            // The code is as good as before: the callback may be opened again.
+            Failure::Store => return show(Trouble::StoreDown, login.to),
             Failure::Api(error) => error,
         };
         let (code, trouble) = match error {
@@ -327,7 +367,7 @@ impl Callbacks {
         let start = login::Start {
             host: &login.host,
             account,
-            scope: login.scope,
+            need: login.need,
             attempt: login.state.attempt() + 1,
             to: login.to,
         };

@@ -9,7 +9,7 @@
 //!
 //! The engine's hooks begin when a header is complete, so that this is a stream
 //! of our own between the engine and the socket, which the hooks tell where in a
-//! request it is.
+//! request it is, and when a connection that outlives its request must end.
 
 use std::io::{Error, ErrorKind, Result};
 use std::net::IpAddr;
@@ -20,6 +20,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use pingora::apps::ServerApp;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::{ALPN, SslDigest};
@@ -59,11 +60,41 @@ tokio::task_local! {
     static PLACE: Arc<InRequest>;
 }
 
+/// What a connection's end may wait for.
+type End = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Where in a request a connection is.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct InRequest {
     part: AtomicU8,
     odd_line: AtomicBool,
+    /// Whether `end` holds something: looked at with every read.
+    has_end: AtomicBool,
+    end: Mutex<Option<End>>,
+}
+
+impl std::fmt::Debug for InRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "InRequest({:?}, {:?})", self.part, self.odd_line)
+    }
+}
+
+impl InRequest {
+    fn set_end(&self, end: Option<End>) {
+        self.has_end.store(end.is_some(), Ordering::Release);
+        *self.end.lock() = end;
+    }
+
+    /// Ready when the connection must end.
+    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.has_end.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
+        match &mut *self.end.lock() {
+            Some(end) => end.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
 }
 
 /// Waiting for a request's first byte.
@@ -86,7 +117,20 @@ pub fn header_is_complete() -> bool {
 /// Tells the connection that a request is done, so that another may begin.
 pub fn request_is_done() {
     // An HTTP/2 stream has no connection to tell.
-    let _ = PLACE.try_with(|place| place.part.store(BETWEEN, Ordering::Relaxed));
+    let _ = PLACE.try_with(|place| {
+        place.part.store(BETWEEN, Ordering::Relaxed);
+        if place.has_end.load(Ordering::Relaxed) {
+            place.set_end(None);
+        }
+    });
+}
+
+/// Has the connection end when `end` does: both ways are closed then, whatever is
+/// on its way. For a request that goes on after its answer began: a WebSocket, a
+/// stream of events.
+pub fn ends_with(end: impl Future<Output = ()> + Send + 'static) {
+    // An HTTP/2 stream has no connection to tell, and shares its own.
+    let _ = PLACE.try_with(|place| place.set_end(Some(Box::pin(end))));
 }
 
 /// Serves connections with `app`, as many as there are places for.
@@ -236,6 +280,9 @@ impl AsyncRead for Paced {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
+        if self.place.poll_end(cx).is_ready() {
+            return Poll::Ready(Err(ErrorKind::ConnectionAborted.into()));
+        }
         let before = buf.filled().len();
         if !self.peeked.is_empty() {
             let count = self.peeked.len().min(buf.remaining());
@@ -444,6 +491,22 @@ mod tests {
         paced.read_exact(&mut text).await.unwrap();
         assert_eq!(text, b"GET / HTTP/1.0\r\n\r\n");
         assert_eq!(place.part.load(Ordering::Relaxed), HEADER);
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_while_nobody_speaks() {
+        let (_client, mut paced, place) = paced();
+        place.part.store(BEYOND, Ordering::Relaxed);
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        place.set_end(Some(Box::pin(async {
+            let _ = ended.await;
+        })));
+        let reading = tokio::spawn(async move { read(&mut paced).await });
+        tokio::task::yield_now().await;
+        assert!(!reading.is_finished());
+        drop(end);
+        let error = reading.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
     }
 
     #[tokio::test]

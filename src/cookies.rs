@@ -15,6 +15,7 @@ use serde::Deserialize;
 pub struct CookieSettings {
     session_prefix: String,
     login_prefix: String,
+    snapshot_prefix: String,
     pending: String,
     domain: Option<String>,
     same_site: SameSite,
@@ -82,6 +83,7 @@ impl CookieSettings {
         Self {
             session_prefix: format!("{root_path}{name}_"),
             login_prefix: format!("{any_path}{name}-login-"),
+            snapshot_prefix: format!("{root_path}{name}-snapshot-"),
             pending: format!("{root_path}{name}-pending"),
             domain,
             same_site: match same_site {
@@ -95,6 +97,11 @@ impl CookieSettings {
     /// The name of the session cookie of the account called `account`.
     pub fn session_name(&self, account: &str) -> String {
         format!("{}{account}", self.session_prefix)
+    }
+
+    /// The name of the cookie of a snapshot page's visitor, likewise.
+    pub fn snapshot_name(&self, account: &str) -> String {
+        format!("{}{account}", self.snapshot_prefix)
     }
 
     /// The name of the cookie of the login whose state begins with `piece`.
@@ -142,6 +149,7 @@ impl CookieSettings {
     fn is_ours(&self, name: &[u8]) -> bool {
         name.starts_with(self.session_prefix.as_bytes())
             || name.starts_with(self.login_prefix.as_bytes())
+            || name.starts_with(self.snapshot_prefix.as_bytes())
             || name == self.pending.as_bytes()
     }
 

@@ -134,7 +134,7 @@ pub async fn start(address: SocketAddr, or_any: bool) -> Result<Demo, DemoError>
     let shop = Shop::start(free_port().await?).await?;
     let text = gateway_toml(address, &simulator, &shop, &app_id);
     let plan = Plan::parse(&files.path().join("gateway.toml"), &text)?;
-    let gateway = server::start_on(plan, vec![listener])?;
+    let gateway = server::start_on(plan, vec![listener]).await?;
     Ok(Demo {
         gateway,
         simulator,

@@ -146,6 +146,21 @@ pub fn any_session(
         })
 }
 
+/// All sessions that a request carries and a logout ends, those of snapshot
+/// pages too.
+pub fn all_sessions(
+    asked: &Asked<'_>,
+    routes: &Routes,
+    sessions: &Sessions,
+    now: Now,
+) -> Vec<Session> {
+    let accounts = routes.accounts(&asked.host);
+    let carried = accounts.iter().flat_map(|account| {
+        sessions.read_to_end(|| asked.cookie_lines(), &asked.host, account, now)
+    });
+    carried.collect()
+}
+
 /// `openid`: what a page that does WeChat's login itself expects.
 pub fn openid(session: &Session) -> Reply {
     Reply::json(
@@ -154,9 +169,11 @@ pub fn openid(session: &Session) -> Reply {
     )
 }
 
-/// `me`: all that the app is told.
+/// `me`: all that the app is told, and the session's id, by which an operator
+/// can end it.
 pub fn me(account: &LoginAccount, session: &Session, sessions: &Sessions) -> Reply {
     let data: Value = json!({
+        "session": format!("{:032x}", u128::from_be_bytes(*session.id())),
         "openid": session.openid().as_str(),
         "unionid": session.unionid().map(|id| id.as_str()),
         "nickname": session.nickname(),
@@ -193,7 +210,7 @@ pub fn logout(
     let mut gone: Vec<String> = routes
         .accounts(&asked.host)
         .into_iter()
-        .map(|account| sessions.forget(account))
+        .flat_map(|account| sessions.forget(account))
         .collect();
     gone.extend(login::forget_all(sessions, asked.cookie_lines()));
     let answer = match asked.kind() {

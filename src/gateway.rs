@@ -9,6 +9,7 @@
 mod answer;
 mod decide;
 mod forward;
+mod fresh;
 mod response;
 mod visit;
 
@@ -40,6 +41,8 @@ use crate::reply::Trouble;
 use crate::request::{self, Asked, Unreadable};
 use crate::route::Routes;
 use crate::session::Sessions;
+use crate::store::Store;
+use crate::tokens::Keeper;
 use crate::upstream::{Resolver, TrustedProxies};
 
 /// How long a connection may be idle between two requests.
@@ -58,6 +61,8 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub struct Gateway {
     pub(crate) routes: Arc<Routes>,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) keeper: Keeper,
     /// What proofs are signed with; `None` when no route asks for any.
     pub(crate) assertions: Option<Arc<Assertions>>,
     pub(crate) callbacks: Arc<Callbacks>,
@@ -152,6 +157,7 @@ impl ProxyHttp for Gateway {
         let reply = match asked {
             Ok(asked) => {
                 let decision = self.decide(&asked, visit.now);
+                let decision = self.freshen(decision, &asked, visit).await;
                 self.carry_out(decision, &asked, visit).await
             }
             Err(unreadable) => {
@@ -275,6 +281,7 @@ impl ProxyHttp for Gateway {
         response::take_claims_away(response, self.sessions.cookies())
     }
 
+    /// Has a WebSocket or a stream of events end with its visitor's session.
     /// Renews the session's cookie, but never in an answer that caches between
     /// may give to others. To an HTTP/1.0 client, who knows no chunks, an answer
     /// of unknown length ends with the connection (RFC 9112, section 6.1).
@@ -284,6 +291,12 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         visit: &mut Visit,
     ) -> Result<()> {
+        if let Some(session) = visit.permit.as_ref().and_then(Permit::session)
+            && response::outlives_its_request(response)
+        {
+            let (sessions, session) = (Arc::clone(&self.sessions), session.clone());
+            connection::ends_with(async move { sessions.until_ended(session).await });
+        }
         if let Some(Permit::Vouched(_, account, carried)) = &visit.permit
             && carried.renew
             && !response.status.is_informational()

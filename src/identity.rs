@@ -8,11 +8,12 @@ pub mod assertion;
 
 use std::collections::HashSet;
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 use percent_encoding::utf8_percent_encode;
 use pingora::http::RequestHeader;
 
 use crate::request::folded;
+use crate::secret::Secret;
 use crate::session::Session;
 use crate::wechat::authorize::COMPONENT;
 
@@ -98,7 +99,8 @@ pub fn strip(request: &mut RequestHeader, allowed: &AllowedUnderscores, one_meth
     }
 }
 
-/// Writes the visitor of `session`: call after [`strip`], on the request that
+/// Writes the visitor of `session`, and that they are nobody where they are on
+/// a snapshot page: call after [`strip`], on the request that
 /// goes to the app and no earlier, for a client can name headers that Pingora
 /// then takes out of its own request.
 ///
@@ -120,7 +122,22 @@ pub fn vouch(request: &mut RequestHeader, session: &Session) -> pingora::Result<
     if let Some(avatar) = session.avatar() {
         request.insert_header("X-WeChat-Avatar", avatar)?;
     }
+    if session.is_snapshot() {
+        request.insert_header("X-WeChat-Snapshot", "1")?;
+    }
     Ok(())
+}
+
+/// Writes the visitor's access token, for a route that asks for it: call after
+/// [`vouch`].
+///
+/// # Errors
+/// When it cannot stand in a header: the request must not go without.
+pub fn lend(request: &mut RequestHeader, access: &Secret) -> pingora::Result<()> {
+    let mut value = HeaderValue::from_str(access.expose())
+        .map_err(|_| pingora::Error::new(pingora::ErrorType::InternalError))?;
+    value.set_sensitive(true);
+    request.insert_header("X-WeChat-Access-Token", value)
 }
 
 #[cfg(test)]

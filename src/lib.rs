@@ -39,13 +39,15 @@
 //! | module | what it is |
 //! |---|---|
 //! | `demo` | simulator, shop and gateway on loopback |
-//! | `server` | listeners, drain, admin paths |
+//! | `server` | listeners, threads, drain |
+//! | `admin` | health, readiness, the end of sessions, for operators |
 //! | `logging` | which lines are written, and where |
 //! | `config` | `gateway.toml` as values that cannot be wrong |
 //! | `gateway` | the request's way: phases, decision, answers |
 //! | `callback` | back from WeChat: check, exchange once, open a session |
 //! | `endpoints` | the gateway's own paths: login, logout, me, openid |
 //! | `login` | no session: remember where to, send to WeChat |
+//! | `tokens` | a visitor's tokens: kept sealed, renewed, used |
 //! | `identity` | `X-WeChat-*`: strip, vouch, assert |
 //! | `session` | a visitor WeChat vouched for: open, read, renew, end |
 //! | `route` | host and path → route, decided once |
@@ -166,6 +168,7 @@
 //! issuers (MAO GHSA-wcvh), client certificates (CAD 2026-27586).
 
 pub mod access_log;
+pub mod admin;
 pub mod callback;
 pub mod config;
 pub mod connection;
@@ -190,5 +193,6 @@ pub mod session;
 pub mod signing;
 pub mod simulator;
 pub mod store;
+pub mod tokens;
 pub mod upstream;
 pub mod wechat;

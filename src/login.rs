@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::cookies::{self, CookieSettings, MaxAge};
 use crate::origin::{Host, PublicOrigin, PublicScheme, ReturnTo};
 use crate::reply::Reply;
-use crate::route::LoginAccount;
+use crate::route::{LoginAccount, Need};
 use crate::session::{Millis, Sessions};
 use crate::signing::{MAX_TOKEN, Purpose};
 use crate::wechat::{Scope, State};
@@ -42,8 +42,8 @@ pub struct Login {
     pub account: String,
     /// And by its appid, should the table have changed.
     pub app_id: String,
-    /// What was asked of the visitor.
-    pub scope: Scope,
+    /// What the session that it ends with must have.
+    pub need: Need,
     /// Where the visitor wanted to go.
     pub to: ReturnTo,
     /// When it began.
@@ -66,6 +66,7 @@ struct Wire<'a> {
     to: &'a str,
     started: u64,
     finished: Option<u64>,
+    tokens: bool,
 }
 
 /// What a new login is about.
@@ -75,8 +76,8 @@ pub struct Start<'a> {
     pub host: &'a Host,
     /// With which account.
     pub account: &'a LoginAccount,
-    /// What to ask of the visitor.
-    pub scope: Scope,
+    /// What the session that it ends with must have.
+    pub need: Need,
     /// Where the visitor wants to go.
     pub to: ReturnTo,
     /// Which try this is, from 0.
@@ -97,12 +98,12 @@ pub fn start<'h>(
     let url = start
         .account
         .wechat
-        .authorize_url(CALLBACK_PATH, start.scope, &state);
+        .authorize_url(CALLBACK_PATH, start.need.scope, &state);
     let login = Login {
         host: start.host.clone(),
         account: start.account.name.as_str().to_owned(),
         app_id: start.account.wechat.app_id().as_str().to_owned(),
-        scope: start.scope,
+        need: start.need,
         to: start.to,
         started: now,
         finished: None,
@@ -207,7 +208,10 @@ impl Login {
             host,
             account: wire.account.to_owned(),
             app_id: wire.app_id.to_owned(),
-            scope: wire.scope,
+            need: Need {
+                scope: wire.scope,
+                tokens: wire.tokens,
+            },
             to: ReturnTo::of_request(&origin, wire.to)?,
             started: wire.started,
             finished: wire.finished,
@@ -221,10 +225,11 @@ impl Login {
             host: self.host.as_str(),
             account: &self.account,
             app_id: &self.app_id,
-            scope: self.scope,
+            scope: self.need.scope,
             to: self.to.as_str(),
             started: self.started,
             finished: self.finished,
+            tokens: self.need.tokens,
         };
         let payload = postcard::to_stdvec(&wire).unwrap_or_default();
         let token = sessions.keys().seal(Purpose::Login, &payload);
@@ -262,7 +267,7 @@ impl Login {
     pub fn rounds_before(&self, others: &[Login]) -> usize {
         others
             .iter()
-            .filter(|other| other.account == self.account && other.scope == self.scope)
+            .filter(|other| other.account == self.account && other.need == self.need)
             .filter(|other| {
                 other
                     .finished
@@ -276,13 +281,18 @@ impl Login {
 mod tests {
     use super::*;
 
+    const BASE: Need = Need {
+        scope: Scope::Base,
+        tokens: false,
+    };
+
     fn login(started: Millis, finished: Option<Millis>) -> Login {
         Login {
             state: State::random(0).unwrap(),
             host: Host::new("a.example").unwrap(),
             account: "shop".to_owned(),
             app_id: "wx1".to_owned(),
-            scope: Scope::Base,
+            need: BASE,
             to: ReturnTo::root(),
             started,
             finished,
@@ -352,6 +362,7 @@ mod tests {
                 to,
                 started: 1,
                 finished: None,
+                tokens: false,
             };
             let payload = postcard::to_stdvec(&wire).unwrap();
             let token = sessions.keys().seal(Purpose::Login, &payload);

@@ -8,15 +8,19 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use wxgate::admin::{self, Order, Sent};
 use wxgate::config::{LogTable, Plan};
 use wxgate::identity::assertion;
+use wxgate::revocation::Revocations;
 use wxgate::route::Auth;
 use wxgate::simulator::{Settings, SimAccount, Simulator};
+use wxgate::store::Store;
 use wxgate::{demo, logging, process, server, signing};
 
 const EX_CONFIG: u8 = 78;
@@ -37,6 +41,8 @@ enum Command {
     Check(ConfigFile),
     /// Print a new session key, for session.keys.
     Keygen(Keygen),
+    /// End visitors' sessions before their time, on every machine that shares the store.
+    Sessions(SessionsArguments),
     /// Run the WeChat simulator alone, to develop WeChat pages without WeChat.
     Simulate(Simulate),
     /// Run the simulator, a small shop and the gateway together, and print the address to open.
@@ -55,6 +61,58 @@ struct Keygen {
     /// Print a key for assertion.keys instead: base64 of a P-256 private key.
     #[arg(long)]
     assertion: bool,
+}
+
+#[derive(Args)]
+struct SessionsArguments {
+    #[command(subcommand)]
+    command: SessionsCommand,
+}
+
+#[derive(Subcommand)]
+enum SessionsCommand {
+    /// End one session, one visitor's sessions, or all.
+    Revoke(Revoke),
+}
+
+#[derive(Args)]
+struct Revoke {
+    #[command(flatten)]
+    file: ConfigFile,
+    #[command(flatten)]
+    whose: Whose,
+    /// With --openid: only with this account of gateway.toml; with all of them without it.
+    #[arg(long, value_name = "NAME", requires = "openid")]
+    account: Option<String>,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Whose {
+    /// The session with this id, as /.wxgate/me shows it to its visitor.
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
+    /// All sessions of the visitor with this openid.
+    #[arg(long, value_name = "OPENID")]
+    openid: Option<String>,
+    /// Everyone's sessions that were opened until then: "now", seconds since 1970, or 2026-01-31T12:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    all_before: Option<u64>,
+}
+
+/// A moment of the past, in seconds since 1970.
+fn moment(text: &str) -> Result<u64, String> {
+    if text == "now" {
+        return Ok(admin::now());
+    }
+    let seconds = text.parse().ok();
+    let date = || {
+        let date = humantime::parse_rfc3339_weak(text).ok()?;
+        Some(date.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs())
+    };
+    seconds
+        .or_else(date)
+        .ok_or_else(|| "expected \"now\", seconds since 1970, or 2026-01-31T12:00:00Z".to_owned())
 }
 
 #[derive(Args)]
@@ -88,6 +146,9 @@ fn main() -> ExitCode {
         Command::Run(file) => run(&file),
         Command::Check(file) => check(&file),
         Command::Keygen(kind) => keygen(&kind),
+        Command::Sessions(sessions) => match sessions.command {
+            SessionsCommand::Revoke(revoke) => end_sessions(&revoke),
+        },
         Command::Simulate(simulate) => simulate_wechat(simulate),
         Command::Demo(demo) => run_demo(&demo),
     }
@@ -136,7 +197,7 @@ fn run(file: &ConfigFile) -> ExitCode {
         Ok(runtime) => runtime,
         Err(code) => return code,
     };
-    serve(&runtime, async |signals| match server::start(plan) {
+    serve(&runtime, async |signals| match server::start(plan).await {
         Ok(running) => {
             signals.until_stopped().await;
             running.stop().await;
@@ -288,6 +349,66 @@ fn keygen(kind: &Keygen) -> ExitCode {
         }
         Err(error) => fail(error),
     }
+}
+
+/// Ends sessions: by the gateway that runs here, or, where none does, in the
+/// store that those who run share.
+fn end_sessions(revoke: &Revoke) -> ExitCode {
+    let mut plan = match load(&revoke.file) {
+        Ok(plan) => plan,
+        Err(code) => return code,
+    };
+    logging::start(plan.log);
+    let order = Order {
+        session: revoke.whose.session.clone(),
+        openid: revoke.whose.openid.clone(),
+        account: revoke.account.clone(),
+        everyone: revoke.whose.all_before.is_some(),
+        before: revoke.whose.all_before,
+    };
+    let accounts: Vec<_> = (plan.accounts.iter())
+        .map(|planned| Arc::clone(&planned.account))
+        .collect();
+    let revocations = match order.revocations(&accounts, admin::now()) {
+        Ok(revocations) => revocations,
+        Err(message) => return fail(message),
+    };
+    let keys = match plan.known_keys() {
+        Ok(keys) => keys,
+        Err(message) => return fail(message),
+    };
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(code) => return code,
+    };
+    runtime.block_on(async {
+        if let Some(address) = plan.server.admin_listen {
+            match admin::send(address.get(), &keys.admin_word(), &order).await {
+                Sent::Done => {
+                    say("ended, and known to every instance that shares the store\n");
+                    return ExitCode::SUCCESS;
+                }
+                Sent::Refused(why) => return fail(why),
+                Sent::Nobody => {}
+            }
+        }
+        let state_dir = plan.state_dir();
+        let store = match Store::open(plan.store, state_dir, Arc::new(Revocations::default())).await {
+            Ok(store) => store,
+            Err(error) => {
+                return fail(format_args!(
+                    "{error}; if a gateway runs here, set server.admin_listen, by which it can be told"
+                ));
+            }
+        };
+        for revocation in &revocations {
+            if let Err(error) = store.revoke(revocation).await {
+                return fail(format_args!("{error}: nothing is certain, try again"));
+            }
+        }
+        say("ended in the store; gateways that run learn of it within a second\n");
+        ExitCode::SUCCESS
+    })
 }
 
 /// Runs `service` until it ends, with the signals it waits for.

@@ -226,6 +226,16 @@ impl<'r> Asked<'r> {
         agent.contains("micromessenger") && !agent.contains("wxwork")
     }
 
+    /// Whether it may change something at the app: its method is not safe (RFC
+    /// 9110, section 9.2.1), or it opens a WebSocket, whose messages have none.
+    pub fn changes_something(&self) -> bool {
+        let safe = matches!(
+            self.header.method,
+            Method::GET | Method::HEAD | Method::OPTIONS
+        );
+        !safe || self.header.headers.contains_key(header::UPGRADE)
+    }
+
     /// Whether the request was made by a page of `origin` itself. Old browsers
     /// that say neither where a POST comes from nor what it is for are refused.
     pub fn is_same_origin(&self, origin: &str) -> bool {

@@ -33,6 +33,33 @@ pub struct LoginAccount {
     pub wechat: Account,
     /// The name of its session cookie.
     pub session_cookie: String,
+    /// The name of the cookie of a snapshot page's visitor.
+    pub snapshot_cookie: String,
+}
+
+/// What a route asks of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// What the visitor must have granted.
+    pub scope: Scope,
+    /// Whether the visitor's tokens must be kept.
+    pub tokens: bool,
+}
+
+impl Need {
+    /// Both needs in one.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            scope: self.scope.max(other.scope),
+            tokens: self.tokens || other.tokens,
+        }
+    }
+
+    /// Whether whoever has `other` has this.
+    pub fn is_met_by(self, other: Self) -> bool {
+        self.and(other) == other
+    }
 }
 
 /// One route.
@@ -82,6 +109,14 @@ impl Route {
     /// Whether it needs the visitor's tokens: on the others none is kept.
     pub fn needs_tokens(&self) -> bool {
         self.profile_ttl.is_some() || self.verify_every.is_some() || self.access_token
+    }
+
+    /// What it asks of a session.
+    pub fn need(&self) -> Need {
+        Need {
+            scope: self.scope,
+            tokens: self.needs_tokens(),
+        }
     }
 
     /// Whether it takes `method`, which is compared as it stands (RFC 9110,

@@ -1,4 +1,4 @@
-//! The server: listeners, the drain, the admin paths.
+//! The server: listeners, threads, the drain.
 //!
 //! Holds always: a socket is bound before anything is said to be ready, so that
 //! an address in use is a message and not a panic, and port 0 tells its number;
@@ -21,9 +21,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::StatusCode;
-use axum::routing::get;
 use parking_lot::Mutex;
 use pingora::apps::HttpServerOptions;
 use pingora::proxy::http_proxy;
@@ -37,12 +34,16 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use crate::admin::{self, Admin};
 use crate::callback::Callbacks;
 use crate::config::Plan;
 use crate::connection::Front;
 use crate::gateway::Gateway;
 use crate::limits::{Connections, Logins};
+use crate::revocation::Revocations;
 use crate::session::Sessions;
+use crate::store::{OpenError, Store};
+use crate::tokens::Keeper;
 use crate::upstream::Resolver;
 use crate::wechat::Api;
 use crate::wechat::api::{Timeouts, reason};
@@ -75,6 +76,9 @@ pub enum StartError {
     /// No key to sign with.
     #[error("{0}")]
     Key(String),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] OpenError),
     /// No thread, or no runtime on it.
     #[error("a worker thread cannot be started: {0}")]
     Thread(#[from] std::io::Error),
@@ -128,7 +132,7 @@ fn prepared(listener: TcpListener) -> Result<(TcpListener, SocketAddr), StartErr
 ///
 /// # Errors
 /// See [`StartError`]; nothing is left running.
-pub fn start(plan: Plan) -> Result<Running, StartError> {
+pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let listeners = plan
         .server
         .listen
@@ -136,7 +140,7 @@ pub fn start(plan: Plan) -> Result<Running, StartError> {
         .iter()
         .map(|address| bind(address.get(), "listen"));
     let listeners: Result<Vec<_>, _> = listeners.collect();
-    start_on(plan, listeners?)
+    start_on(plan, listeners?).await
 }
 
 /// Starts the gateway of `plan` on sockets that are bound already, for those
@@ -144,7 +148,7 @@ pub fn start(plan: Plan) -> Result<Running, StartError> {
 ///
 /// # Errors
 /// See [`StartError`]; nothing is left running.
-pub fn start_on(mut plan: Plan, listeners: Vec<TcpListener>) -> Result<Running, StartError> {
+pub async fn start_on(mut plan: Plan, listeners: Vec<TcpListener>) -> Result<Running, StartError> {
     let listeners = listeners.into_iter().map(prepared);
     let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
     let keys = plan.take_keys().map_err(StartError::Key)?;
@@ -159,22 +163,39 @@ pub fn start_on(mut plan: Plan, listeners: Vec<TcpListener>) -> Result<Running, 
         .admin_listen
         .map(|address| bind(address.get(), "admin_listen").and_then(prepared))
         .transpose()?;
+    let ended = Arc::new(Revocations::default());
+    let state_dir = plan.state_dir();
+    let store = Store::open(plan.store, state_dir, Arc::clone(&ended)).await?;
     let sessions = Arc::new(Sessions::new(
         keys,
         plan.cookies,
+        ended,
         plan.idle_timeout,
         plan.max_lifetime,
     ));
     let routes = Arc::new(plan.routes);
     let in_flight = Arc::new(AtomicUsize::new(0));
     let logins = Arc::new(Logins::new(&plan.limits));
+    let keeper = Keeper::new(api.clone(), Arc::clone(&store), Arc::clone(&sessions));
+    let accounts = plan.accounts.into_iter().map(|planned| planned.account);
+    let (stop, stopped) = watch::channel(false);
+    let operators = Admin {
+        store: Arc::clone(&store),
+        sessions: Arc::clone(&sessions),
+        accounts: accounts.collect(),
+        stopped: stopped.clone(),
+    };
     let gateway = Gateway {
         callbacks: Arc::new(Callbacks::new(
             api,
             Arc::clone(&sessions),
+            keeper.clone(),
+            Arc::clone(&store),
             Arc::clone(&routes),
             Arc::clone(&logins),
         )),
+        store,
+        keeper,
         logins,
         routes,
         sessions,
@@ -194,7 +215,6 @@ pub fn start_on(mut plan: Plan, listeners: Vec<TcpListener>) -> Result<Running, 
         connections: Arc::new(Connections::new(&plan.limits)),
         header_timeout: plan.limits.header_timeout.get(),
     };
-    let (stop, stopped) = watch::channel(false);
     let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let threads = plan.server.threads.map_or_else(cores, NonZeroUsize::get);
     let running = Running {
@@ -204,7 +224,7 @@ pub fn start_on(mut plan: Plan, listeners: Vec<TcpListener>) -> Result<Running, 
         in_flight,
         drain_timeout: plan.server.drain_timeout.get(),
         workers: Workers::start(threads, &gateway, &doors, &listeners, &stopped)?,
-        admin_task: admin.map(|(listener, _)| tokio::spawn(serve_admin(listener, stopped))),
+        admin_task: admin.map(|(listener, _)| tokio::spawn(admin::serve(listener, operators))),
     };
     for address in &running.listen {
         info!("listening on {address}");
@@ -305,25 +325,6 @@ async fn serve(
             ServiceReadyNotifier::new(ready),
         )
         .await;
-}
-
-/// The admin paths, never on the public listener. They answer until the very
-/// end, so that whoever sends traffic learns of the drain.
-async fn serve_admin(listener: TcpListener, stopped: watch::Receiver<bool>) {
-    let ready = move || async move {
-        if *stopped.borrow() {
-            (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-        } else {
-            (StatusCode::OK, "ready\n")
-        }
-    };
-    let router = Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready));
-    let served = async { axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await };
-    if let Err(error) = served.await {
-        warn!("the admin paths ended: {error}");
-    }
 }
 
 impl Running {

@@ -1,7 +1,9 @@
 //! A visitor WeChat vouched for: opened, read, renewed, ended.
 //!
 //! Holds always: a [`Session`] is made from a [`Grant`] or from a cookie that
-//! verified, never otherwise. Where it holds (host or cookie domain) and for
+//! verified and that nobody has ended, never otherwise. That of a snapshot page's
+//! visitor has a cookie of its own, is told apart by its signature, and is read
+//! by [`Sessions::read_snapshot`] alone. Where it holds (host or cookie domain) and for
 //! which appid stands inside the signature; a session of one host or account is
 //! none with another. A cookie that stands twice is no session. Time is an
 //! argument, in seconds since 1970.
@@ -9,13 +11,16 @@
 mod settings;
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 pub use self::settings::{CookieDomain, CookieName, Lifetime, Table};
 use crate::cookies::{self, CookieSettings, Found, MaxAge};
 use crate::origin::Host;
-use crate::route::LoginAccount;
+use crate::revocation::{Revocation, Revocations, SessionId, Subject};
+use crate::route::{LoginAccount, Need};
 use crate::signing::{Keyring, MAX_TOKEN, Purpose};
 use crate::wechat::{Grant, OpenId, Profile, Scope, UnionId};
 
@@ -26,6 +31,8 @@ pub type Millis = u64;
 
 /// By how much another machine's clock may be ahead of ours.
 const CLOCK_LEEWAY: u64 = 60;
+/// How long a snapshot page's visitor may look around, in seconds.
+const SNAPSHOT_LIFE: u64 = 600;
 
 /// A visitor, as WeChat vouched for them.
 #[derive(Clone, PartialEq, Eq)]
@@ -40,6 +47,11 @@ pub struct Session {
     scope: Scope,
     opened: Now,
     seen: Now,
+    until: Now,
+    profile_at: Now,
+    verified_at: Now,
+    tokens: bool,
+    snapshot: bool,
 }
 
 /// The same in the cookie. Fields are only ever added together with a new
@@ -56,6 +68,24 @@ struct Wire<'a> {
     scope: Scope,
     opened: u64,
     seen: u64,
+    /// The end that no renewal moves, so that a revocation can be forgotten.
+    until: u64,
+    /// When nickname and avatar were told; 0 for never.
+    profile_at: u64,
+    /// When WeChat last said that the visitor's consent holds.
+    verified_at: u64,
+    /// Whether the store has tokens.
+    tokens: bool,
+}
+
+/// What a session is opened with, besides the grant.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// What was asked of the visitor: WeChat may tell of an older, wider grant,
+    /// whose profile nobody fetched.
+    pub scope: Scope,
+    /// Whether the visitor's tokens are kept.
+    pub tokens: bool,
 }
 
 /// Why a request has no session.
@@ -73,6 +103,10 @@ pub enum NoSession {
     Expired,
     /// From the future: a clock is wrong.
     Future,
+    /// Ended before its time: a logout, or an operator's word.
+    Ended,
+    /// It is not known yet which sessions have ended.
+    Unknown,
 }
 
 impl NoSession {
@@ -85,6 +119,8 @@ impl NoSession {
             Self::Elsewhere => "session_of_another_place",
             Self::Expired => "session_expired",
             Self::Future => "session_from_the_future",
+            Self::Ended => "session_ended",
+            Self::Unknown => "revocations_unknown",
         }
     }
 }
@@ -103,17 +139,25 @@ pub struct Carried {
 pub struct Sessions {
     keys: Keyring,
     cookies: CookieSettings,
+    ended: Arc<Revocations>,
     idle: u64,
     max: u64,
 }
 
 impl Sessions {
-    /// Sessions signed with `keys`, ending after `idle` without a visit and
-    /// after `max` in any case.
-    pub fn new(keys: Keyring, cookies: CookieSettings, idle: Lifetime, max: Lifetime) -> Self {
+    /// Sessions signed with `keys`, ending after `idle` without a visit, after
+    /// `max` in any case, and before that where `ended` says so.
+    pub fn new(
+        keys: Keyring,
+        cookies: CookieSettings,
+        ended: Arc<Revocations>,
+        idle: Lifetime,
+        max: Lifetime,
+    ) -> Self {
         Self {
             keys,
             cookies,
+            ended,
             idle: idle.seconds(),
             max: max.seconds(),
         }
@@ -129,6 +173,11 @@ impl Sessions {
         &self.keys
     }
 
+    /// What has been ended before its time.
+    pub fn ended(&self) -> &Arc<Revocations> {
+        &self.ended
+    }
+
     /// Where a session opened at `host` holds.
     pub fn place<'a>(&'a self, host: &'a Host) -> &'a str {
         match self.cookies.domain() {
@@ -137,9 +186,8 @@ impl Sessions {
         }
     }
 
-    /// Opens a session for whom WeChat's `grant` names. `scope` is what was
-    /// asked for: WeChat may tell of an older, wider grant, whose profile
-    /// nobody fetched.
+    /// Opens a session for whom WeChat's `grant` names: a short one, of its own
+    /// kind, if it is a snapshot page's visitor.
     ///
     /// # Errors
     /// When the system gives no random bytes for its id.
@@ -148,23 +196,34 @@ impl Sessions {
         host: &Host,
         account: &LoginAccount,
         grant: &Grant,
-        scope: Scope,
-        profile: Profile,
+        terms: Terms,
+        profile: Option<Profile>,
         now: Now,
     ) -> Result<Session, getrandom::Error> {
         let mut id = [0; 16];
         getrandom::fill(&mut id)?;
+        let app_id = account.wechat.app_id().as_str();
+        let opened = self.ended.earliest(app_id, grant.openid().as_str(), now);
+        let snapshot = grant.is_snapshot();
+        let life = if snapshot { SNAPSHOT_LIFE } else { self.max };
+        let profile_at = if profile.is_some() { opened } else { 0 };
+        let profile = profile.unwrap_or_default();
         Ok(Session {
             id,
             place: self.place(host).to_owned(),
-            app_id: account.wechat.app_id().as_str().to_owned(),
+            app_id: app_id.to_owned(),
             openid: grant.openid().clone(),
             unionid: profile.unionid.or_else(|| grant.unionid().cloned()),
             nickname: profile.nickname,
             avatar: profile.avatar,
-            scope,
-            opened: now,
-            seen: now,
+            scope: terms.scope,
+            opened,
+            seen: opened,
+            until: opened + life,
+            profile_at,
+            verified_at: opened,
+            tokens: terms.tokens && !snapshot,
+            snapshot,
         })
     }
 
@@ -179,7 +238,77 @@ impl Sessions {
         account: &LoginAccount,
         now: Now,
     ) -> Result<Carried, NoSession> {
-        let token = match cookies::find(cookie_lines, &account.session_cookie) {
+        self.read_as(Purpose::Session, cookie_lines, host, account, now)
+    }
+
+    /// The same of a snapshot page's visitor, who is nobody. It is never
+    /// renewed.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn read_snapshot<'h>(
+        &self,
+        cookie_lines: impl Iterator<Item = &'h [u8]>,
+        host: &Host,
+        account: &LoginAccount,
+        now: Now,
+    ) -> Result<Carried, NoSession> {
+        let carried = self.read_as(Purpose::Snapshot, cookie_lines, host, account, now)?;
+        Ok(Carried {
+            renew: false,
+            ..carried
+        })
+    }
+
+    /// Both of them, if their time is not over, for whoever wants to end them: it
+    /// does not matter whether they have been ended.
+    pub fn read_to_end<'h, L: Iterator<Item = &'h [u8]>>(
+        &self,
+        cookie_lines: impl Fn() -> L,
+        host: &Host,
+        account: &LoginAccount,
+        now: Now,
+    ) -> impl Iterator<Item = Session> {
+        [Purpose::Session, Purpose::Snapshot]
+            .map(|purpose| self.signed(purpose, cookie_lines(), host, account, now))
+            .into_iter()
+            .flatten()
+            .map(|carried| carried.session)
+    }
+
+    fn read_as<'h>(
+        &self,
+        purpose: Purpose,
+        cookie_lines: impl Iterator<Item = &'h [u8]>,
+        host: &Host,
+        account: &LoginAccount,
+        now: Now,
+    ) -> Result<Carried, NoSession> {
+        let carried = self.signed(purpose, cookie_lines, host, account, now)?;
+        if !self.ended.is_complete() {
+            return Err(NoSession::Unknown);
+        }
+        if self.ended.has_ended(&carried.session.subject()) {
+            return Err(NoSession::Ended);
+        }
+        Ok(carried)
+    }
+
+    /// What a cookie of ours says, whose time is not over.
+    fn signed<'h>(
+        &self,
+        purpose: Purpose,
+        cookie_lines: impl Iterator<Item = &'h [u8]>,
+        host: &Host,
+        account: &LoginAccount,
+        now: Now,
+    ) -> Result<Carried, NoSession> {
+        let snapshot = purpose == Purpose::Snapshot;
+        let name = match snapshot {
+            true => &account.snapshot_cookie,
+            false => &account.session_cookie,
+        };
+        let token = match cookies::find(cookie_lines, name) {
             Found::Absent => return Err(NoSession::Absent),
             Found::Repeated => return Err(NoSession::Repeated),
             Found::Once(token) => token,
@@ -187,7 +316,7 @@ impl Sessions {
         let mut room = [0; MAX_TOKEN];
         let opened = self
             .keys
-            .open(Purpose::Session, token, &mut room)
+            .open(purpose, token, &mut room)
             .ok_or(NoSession::Forged)?;
         let (wire, rest) =
             postcard::take_from_bytes::<Wire<'_>>(opened.payload).map_err(|_| NoSession::Forged)?;
@@ -202,6 +331,7 @@ impl Sessions {
         let renew = opened.by_older_key || away > self.idle / 2;
         let mut session = Session::try_from(wire)?;
         session.seen = now.max(session.seen);
+        session.snapshot = snapshot;
         Ok(Carried { session, renew })
     }
 
@@ -212,7 +342,7 @@ impl Sessions {
         }
         let away = now.saturating_sub(wire.seen);
         let age = now.saturating_sub(wire.opened);
-        if away >= self.idle || age >= self.max {
+        if away >= self.idle || age >= self.max || now >= wire.until {
             return Err(NoSession::Expired);
         }
         Ok(())
@@ -225,23 +355,67 @@ impl Sessions {
             ..session.into()
         };
         let payload = postcard::to_stdvec(&wire).unwrap_or_default();
-        let token = self.keys.seal(Purpose::Session, &payload);
-        let left = self
-            .idle
-            .min(self.max.saturating_sub(now.saturating_sub(session.opened)));
-        self.cookies
-            .write(&account.session_cookie, &token, "/", MaxAge::Seconds(left))
+        let (purpose, name) = match session.snapshot {
+            true => (Purpose::Snapshot, &account.snapshot_cookie),
+            false => (Purpose::Session, &account.session_cookie),
+        };
+        let token = self.keys.seal(purpose, &payload);
+        let end = session.until.min(session.opened + self.max);
+        let left = self.idle.min(end.saturating_sub(now));
+        self.cookies.write(name, &token, "/", MaxAge::Seconds(left))
     }
 
-    /// `Set-Cookie` that ends the session in the browser.
-    pub fn forget(&self, account: &LoginAccount) -> String {
-        self.cookies
-            .write(&account.session_cookie, "", "/", MaxAge::Delete)
+    /// `Set-Cookie`s that end the session in the browser, and that of a snapshot
+    /// page's visitor.
+    pub fn forget(&self, account: &LoginAccount) -> [String; 2] {
+        [&account.session_cookie, &account.snapshot_cookie]
+            .map(|name| self.cookies.write(name, "", "/", MaxAge::Delete))
+    }
+
+    /// A session as another instance can read it.
+    pub fn pack(session: &Session) -> Vec<u8> {
+        postcard::to_stdvec(&(session.snapshot, Wire::from(session))).unwrap_or_default()
+    }
+
+    /// What [`Self::pack`] made: for what was kept sealed, and nothing else.
+    pub fn unpack(bytes: &[u8]) -> Option<Session> {
+        let ((snapshot, wire), rest) = postcard::take_from_bytes::<(bool, Wire<'_>)>(bytes).ok()?;
+        if !rest.is_empty() {
+            return None;
+        }
+        let session = Session::try_from(wire).ok()?;
+        Some(Session {
+            snapshot,
+            ..session
+        })
+    }
+
+    /// Waits until `session` has ended, by itself or before its time.
+    pub async fn until_ended(&self, session: Session) {
+        let mut changes = self.ended.changes();
+        loop {
+            if self.ended.has_ended(&session.subject()) {
+                return;
+            }
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(u64::MAX, |now| now.as_secs());
+            let left = self.ends(&session).saturating_sub(now);
+            if left == 0 {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(left)) => {}
+                changed = changes.changed() => if changed.is_err() { return },
+            }
+        }
     }
 
     /// When `session` ends if the visitor does not come again.
     pub fn ends(&self, session: &Session) -> Now {
-        (session.seen + self.idle).min(session.opened + self.max)
+        (session.seen + self.idle)
+            .min(session.opened + self.max)
+            .min(session.until)
     }
 }
 
@@ -258,6 +432,10 @@ impl<'a> From<&'a Session> for Wire<'a> {
             scope: session.scope,
             opened: session.opened,
             seen: session.seen,
+            until: session.until,
+            profile_at: session.profile_at,
+            verified_at: session.verified_at,
+            tokens: session.tokens,
         }
     }
 }
@@ -281,6 +459,11 @@ impl TryFrom<Wire<'_>> for Session {
             scope: wire.scope,
             opened: wire.opened,
             seen: wire.seen,
+            until: wire.until,
+            profile_at: wire.profile_at,
+            verified_at: wire.verified_at,
+            tokens: wire.tokens,
+            snapshot: false,
         })
     }
 }
@@ -320,6 +503,74 @@ impl Session {
     pub fn opened(&self) -> Now {
         self.opened
     }
+
+    /// Its id, which names it and lets nobody in.
+    pub fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    /// Whether it is a snapshot page's visitor, who is nobody.
+    pub fn is_snapshot(&self) -> bool {
+        self.snapshot
+    }
+
+    /// The moment that no renewal moves it beyond.
+    pub fn until(&self) -> Now {
+        self.until
+    }
+
+    /// What it has of what routes may need.
+    pub fn has(&self) -> Need {
+        Need {
+            scope: self.scope,
+            tokens: self.tokens,
+        }
+    }
+
+    /// When nickname and avatar were told; 0 for never.
+    pub fn profile_at(&self) -> Now {
+        self.profile_at
+    }
+
+    /// When WeChat last said that the visitor's consent holds.
+    pub fn verified_at(&self) -> Now {
+        self.verified_at
+    }
+
+    /// The same session with what WeChat told of the visitor at `at`.
+    #[must_use]
+    pub fn with_profile(self, profile: Profile, at: Now) -> Self {
+        Self {
+            unionid: profile.unionid.or(self.unionid),
+            nickname: profile.nickname,
+            avatar: profile.avatar,
+            profile_at: at,
+            ..self
+        }
+    }
+
+    /// The same session, whose visitor's consent held at `at`.
+    #[must_use]
+    pub fn with_consent(self, at: Now) -> Self {
+        Self {
+            verified_at: at,
+            ..self
+        }
+    }
+
+    /// What ends it.
+    pub fn revocation(&self) -> Revocation {
+        Revocation::of_session(self.id, self.until)
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject {
+            id: &self.id,
+            app_id: &self.app_id,
+            openid: self.openid.as_str(),
+            opened: self.opened,
+        }
+    }
 }
 
 impl fmt::Debug for Session {
@@ -354,6 +605,7 @@ pub(crate) mod tests {
             name: "shop".to_owned().try_into().unwrap(),
             wechat: crate::wechat::Account::new(parts),
             session_cookie: "__Host-wxgate_shop".to_owned(),
+            snapshot_cookie: "__Host-wxgate-snapshot-shop".to_owned(),
         }
     }
 
@@ -368,9 +620,17 @@ pub(crate) mod tests {
         Sessions::new(
             keys,
             cookies,
+            known(),
             Lifetime::try_from("10m".to_owned()).unwrap(),
             Lifetime::try_from("1h".to_owned()).unwrap(),
         )
+    }
+
+    /// Nothing was ended, and that is known.
+    pub(crate) fn known() -> Arc<Revocations> {
+        let all = Revocations::default();
+        all.complete();
+        Arc::new(all)
     }
 
     pub(crate) fn session(place: &str, now: Now) -> Session {
@@ -385,6 +645,11 @@ pub(crate) mod tests {
             scope: Scope::Userinfo,
             opened: now,
             seen: now,
+            until: now + 3600,
+            profile_at: now,
+            verified_at: now,
+            tokens: false,
+            snapshot: false,
         }
     }
 

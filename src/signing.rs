@@ -1,8 +1,10 @@
-//! Signed values for cookies: HMAC-SHA256 under one of several keys.
+//! Signed values for cookies, and sealed ones for the store: HMAC-SHA256 and an
+//! AEAD under one of several keys.
 //!
 //! Holds always: what [`Keyring::open`] gives back was made by
-//! [`Keyring::seal`] for the same [`Purpose`], under a key that is still in
-//! the ring. The tag is compared in constant time and before a single byte of
+//! [`Keyring::seal`] for the same [`Purpose`], and what [`Keyring::reveal`]
+//! gives back by [`Keyring::conceal`] for the same purpose, name and context,
+//! under a key that is still in the ring. The tag is compared in constant time and before a single byte of
 //! the payload is looked at; an encoding with stray bits, padding or an
 //! unknown version is refused, so that one value has one spelling.
 //!
@@ -10,6 +12,11 @@
 //! a fixed label, the purpose, the version, the key id and the payload. All
 //! that stands before the payload has a fixed length, so no two inputs give
 //! the same bytes.
+//!
+//! A sealed record is key id ‖ nonce ‖ AES-256-GCM(payload), under a key of its
+//! own: HMAC(label ‖ purpose ‖ name). Its name is a session's id, so that
+//! records of two sessions cannot be exchanged, and few nonces, which are random,
+//! are ever used with one key.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -19,13 +26,14 @@ use std::{fmt, fs, io};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::secret::Secret;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const ID_LEN: usize = 4;
 const TAG_LEN: usize = 32;
 const HEAD_LEN: usize = 1 + ID_LEN;
@@ -43,6 +51,14 @@ pub enum Purpose {
     Session,
     /// A login on its way to WeChat and back.
     Login,
+    /// A snapshot page's visitor, who is nobody.
+    Snapshot,
+    /// A session's tokens, in the store.
+    Tokens,
+    /// What an exchange led to, in the store.
+    Flight,
+    /// An operator's word to the admin paths.
+    Admin,
 }
 
 impl Purpose {
@@ -50,6 +66,10 @@ impl Purpose {
         match self {
             Self::Session => b's',
             Self::Login => b'l',
+            Self::Snapshot => b'n',
+            Self::Tokens => b't',
+            Self::Flight => b'f',
+            Self::Admin => b'a',
         }
     }
 }
@@ -93,6 +113,11 @@ pub enum KeyError {
     #[error("holds no key; leave `keys` out to have one made and kept, or list one")]
     NoKey,
 }
+
+/// A record that could not be sealed: the system gave no random bytes.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("the system gives no random bytes")]
+pub struct SealError;
 
 /// A signed value that verified.
 #[derive(Debug)]
@@ -179,6 +204,16 @@ impl Key {
         Ok(Self { id, mac })
     }
 
+    /// The key of the record called `name`. `open` and `seal` feed a version
+    /// behind the purpose, which is never zero, so that this is no tag.
+    fn record_key(&self, purpose: Purpose, name: &[u8]) -> Option<LessSafeKey> {
+        let mut mac = self.mac(purpose, b"\0");
+        mac.update(name);
+        let derived = Zeroizing::new(<[u8; TAG_LEN]>::from(mac.finalize().into_bytes()));
+        let key = UnboundKey::new(&AES_256_GCM, derived.as_slice()).ok()?;
+        Some(LessSafeKey::new(key))
+    }
+
     fn mac(&self, purpose: Purpose, signed: &[u8]) -> Hmac<Sha256> {
         let mut mac = self.mac.clone();
         mac.update(b"wxgate\0");
@@ -186,6 +221,10 @@ impl Key {
         mac.update(signed);
         mac
     }
+}
+
+fn word_of(key: &Key) -> String {
+    URL_SAFE_NO_PAD.encode(key.mac(Purpose::Admin, b"\0").finalize().into_bytes())
 }
 
 impl Keyring {
@@ -226,6 +265,77 @@ impl Keyring {
         URL_SAFE_NO_PAD.encode(&token)
     }
 
+    /// Seals `payload` under a key that is made of the first key, `purpose` and
+    /// `name`. `context` must be the same when it is opened.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn conceal(
+        &self,
+        purpose: Purpose,
+        name: &[u8],
+        context: &[u8],
+        payload: &[u8],
+    ) -> Result<Vec<u8>, SealError> {
+        let mut nonce = [0; NONCE_LEN];
+        getrandom::fill(&mut nonce).map_err(|_| SealError)?;
+        let key = self.signer.record_key(purpose, name).ok_or(SealError)?;
+        let mut sealed = Zeroizing::new(Vec::with_capacity(payload.len() + TAG_LEN));
+        sealed.extend_from_slice(payload);
+        key.seal_in_place_append_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(context),
+            &mut *sealed,
+        )
+        .map_err(|_| SealError)?;
+        let head = self.signer.id.iter().chain(&nonce);
+        Ok(head.chain(sealed.iter()).copied().collect())
+    }
+
+    /// Opens what [`Self::conceal`] sealed; `None` for everything else.
+    pub fn reveal(
+        &self,
+        purpose: Purpose,
+        name: &[u8],
+        context: &[u8],
+        record: &[u8],
+    ) -> Option<Zeroizing<Vec<u8>>> {
+        let (id, rest) = record.split_at_checked(ID_LEN)?;
+        let (nonce, sealed) = rest.split_at_checked(NONCE_LEN)?;
+        let key = self.keys().find(|key| key.id == id)?;
+        let key = key.record_key(purpose, name)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut payload = Zeroizing::new(sealed.to_vec());
+        let len = key
+            .open_in_place(nonce, Aad::from(context), &mut payload)
+            .ok()?
+            .len();
+        payload.truncate(len);
+        Some(payload)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.signer).chain(&self.older)
+    }
+
+    /// The word by which an operator who has the first key is known to the
+    /// admin paths of a gateway that has it too.
+    pub fn admin_word(&self) -> Secret {
+        Secret::new(word_of(&self.signer))
+    }
+
+    /// Whether `word` is the one of any of the keys.
+    pub fn is_admin_word(&self, word: &str) -> bool {
+        self.keys().any(|key| {
+            let (Ok(given), mac) = (URL_SAFE_NO_PAD.decode(word), key.mac(Purpose::Admin, b"\0"))
+            else {
+                return false;
+            };
+            // Compares in constant time.
+            mac.verify_slice(&given).is_ok()
+        })
+    }
+
     /// Verifies `token` for `purpose`; `room` holds the decoded bytes and lends
     /// the payload. `None` is the one answer to everything that is not ours.
     pub fn open<'b>(
@@ -246,9 +356,7 @@ impl Keyring {
             return None;
         }
         let by_older_key = self.signer.id != id;
-        let key = std::iter::once(&self.signer)
-            .chain(&self.older)
-            .find(|key| key.id == id)?;
+        let key = self.keys().find(|key| key.id == id)?;
         // `verify_slice` compares in constant time.
         key.mac(purpose, signed).verify_slice(tag).ok()?;
         Some(Opened {
@@ -319,6 +427,56 @@ mod tests {
         assert!(opened.by_older_key);
         let gone = Keyring::new(&[new]).unwrap();
         assert!(opens(&gone, Purpose::Session, &token).is_none());
+    }
+
+    #[test]
+    fn a_record_opens_under_its_own_name_and_context_alone() {
+        let (old, new) = (key(), key());
+        let ring = Keyring::new(std::slice::from_ref(&old)).unwrap();
+        let record = ring
+            .conceal(Purpose::Tokens, b"session", b"visitor", b"token")
+            .unwrap();
+        let open = |ring: &Keyring, purpose, name: &[u8], context: &[u8], record: &[u8]| {
+            ring.reveal(purpose, name, context, record)
+                .map(|payload| payload.to_vec())
+        };
+        let opened = open(&ring, Purpose::Tokens, b"session", b"visitor", &record);
+        assert_eq!(opened.unwrap(), b"token");
+        assert!(!record.windows(5).any(|part| part == b"token"));
+        assert!(open(&ring, Purpose::Flight, b"session", b"visitor", &record).is_none());
+        assert!(open(&ring, Purpose::Tokens, b"sessiom", b"visitor", &record).is_none());
+        assert!(open(&ring, Purpose::Tokens, b"session", b"visitos", &record).is_none());
+        for at in 0..record.len() {
+            let mut forged = record.clone();
+            forged[at] ^= 1;
+            assert!(open(&ring, Purpose::Tokens, b"session", b"visitor", &forged).is_none());
+            let cut = &record[..at];
+            assert!(open(&ring, Purpose::Tokens, b"session", b"visitor", cut).is_none());
+        }
+        let both = Keyring::new(&[new.clone(), old]).unwrap();
+        assert!(open(&both, Purpose::Tokens, b"session", b"visitor", &record).is_some());
+        let gone = Keyring::new(&[new]).unwrap();
+        assert!(open(&gone, Purpose::Tokens, b"session", b"visitor", &record).is_none());
+        let again = ring
+            .conceal(Purpose::Tokens, b"session", b"visitor", b"token")
+            .unwrap();
+        assert_ne!(again, record);
+    }
+
+    #[test]
+    fn an_operators_word_is_known_by_those_who_share_a_key() {
+        let (old, new) = (key(), key());
+        let before = Keyring::new(std::slice::from_ref(&old)).unwrap();
+        let word = before.admin_word();
+        assert!(before.is_admin_word(word.expose()));
+        let after = Keyring::new(&[new.clone(), old]).unwrap();
+        assert!(after.is_admin_word(word.expose()));
+        let gone = Keyring::new(&[new]).unwrap();
+        for wrong in [word.expose(), "", "AAAA"] {
+            assert!(!gone.is_admin_word(wrong));
+        }
+        let session = before.seal(Purpose::Session, b"");
+        assert!(!before.is_admin_word(&session));
     }
 
     #[test]

@@ -235,6 +235,11 @@ impl Simulator {
         self.world.openid_on(app_id, visitor)
     }
 
+    /// Has the visitor with this openid take back what they granted.
+    pub fn withdraw(&self, openid: &str) {
+        self.world.withdraw(openid);
+    }
+
     /// Lets codes and tokens age by this much.
     pub fn advance_clock(&self, by: Duration) {
         self.world.advance_clock(by);

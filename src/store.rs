@@ -40,6 +40,7 @@ pub enum OpenError {
 pub struct Store {
     records: Cache<Key, (Arc<[u8]>, Duration)>,
     revocations: Arc<Revocations>,
+    shared: bool,
 }
 
 struct OwnTime;
@@ -87,6 +88,7 @@ impl Store {
                 .expire_after(OwnTime)
                 .build(),
             revocations,
+            shared: false,
         }))
     }
 
@@ -96,6 +98,11 @@ impl Store {
     /// When it does not.
     pub fn ready(&self) -> Result<(), Unavailable> {
         Ok(())
+    }
+
+    /// Whether other instances may share it.
+    pub fn is_shared(&self) -> bool {
+        self.shared
     }
 
     /// Ends the sessions of `revocation`: here at once, and when this returns,

@@ -7,7 +7,8 @@
 //!
 //! Read in the order of a login: [`account`] (who asks), [`authorize`] (the
 //! browser's hop to WeChat), [`callback`] (what comes back), [`api`] (server
-//! to server), [`errcode`] (what WeChat's numbers mean), [`openid`] (who it was).
+//! to server), [`errcode`] (what WeChat's numbers mean), [`openid`] (who it was),
+//! [`tokens`] (what may be kept of it).
 //!
 //! Source: WeChat's pages "网页授权" and "全局返回码" in the official accounts
 //! documentation.
@@ -18,6 +19,7 @@ pub mod authorize;
 pub mod callback;
 pub mod errcode;
 pub mod openid;
+pub mod tokens;
 
 pub use account::{Account, AppId};
 pub use api::{Api, ApiError, Grant, Profile};
@@ -25,3 +27,4 @@ pub use authorize::{Scope, State};
 pub use callback::{Answer, Code};
 pub use errcode::{Errcode, Meaning};
 pub use openid::{OpenId, UnionId};
+pub use tokens::Tokens;

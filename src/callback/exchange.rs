@@ -1,15 +1,19 @@
 //! From a code to a session: WeChat's calls of one login.
 //!
-//! Holds always: a failure is logged here, once; a snapshot page's visitor and
-//! one who granted less than was asked open no session.
+//! Holds always: a failure is logged here, once; a snapshot page's visitor opens
+//! no session but one of that kind, and only where the route takes it; one who
+//! granted less than was asked opens none; nobody is let in whose tokens a route
+//! needs and nobody kept.
 
 use tracing::{error, warn};
 
 use crate::origin::Host;
 use crate::reply::Trouble;
-use crate::route::LoginAccount;
-use crate::session::{Millis, Now, Session, Sessions};
-use crate::wechat::{Api, ApiError, Code, Meaning, Profile, Scope};
+use crate::route::{LoginAccount, Need};
+use crate::session::{Millis, Now, Session, Sessions, Terms};
+use crate::store::Store;
+use crate::tokens::Keeper;
+use crate::wechat::{Api, ApiError, Code, Grant, Meaning, Profile, Scope};
 
 /// Why an exchange opened no session.
 #[derive(Clone, Debug)]
@@ -22,6 +26,8 @@ pub(super) enum Failure {
     GrantedLess,
     /// This login has brought too many codes.
     TooManyCodes,
+    /// The store, which is to keep the visitor's tokens, does not answer.
+    Store,
     /// The system gave no random bytes.
     Internal,
 }
@@ -51,9 +57,13 @@ pub(super) fn consequence(meaning: Meaning) -> Trouble {
 pub(super) struct Work<'a> {
     pub(super) api: &'a Api,
     pub(super) sessions: &'a Sessions,
+    pub(super) keeper: &'a Keeper,
+    pub(super) store: &'a Store,
     pub(super) account: &'a LoginAccount,
     pub(super) host: &'a Host,
-    pub(super) scope: Scope,
+    pub(super) need: Need,
+    /// Whether a snapshot page's visitor may look around.
+    pub(super) admits_snapshots: bool,
     pub(super) now: Millis,
 }
 
@@ -61,44 +71,69 @@ impl Work<'_> {
     /// Exchanges `code` and opens a session for whom WeChat names.
     pub(super) async fn run(&self, code: &Code) -> Result<Session, Failure> {
         let account = &self.account.wechat;
+        if self.need.tokens
+            && let Err(error) = self.store.ready()
+        {
+            warn!(
+                "a login was refused, and its code not spent, for its tokens could not be kept: {error}"
+            );
+            return Err(Failure::Store);
+        }
         let grant = self
             .api
             .exchange(account, code)
             .await
             .map_err(|error| self.failed("exchange", error))?;
-        if grant.is_snapshot() {
+        if grant.is_snapshot() && !self.admits_snapshots {
             return Err(Failure::Snapshot);
         }
-        if grant.scope().is_some_and(|granted| granted < self.scope) {
+        let asked = self.need.scope;
+        if grant.scope().is_some_and(|granted| granted < asked) {
             warn!(
                 account = self.account.name.as_str(),
-                asked = self.scope.as_str(),
+                asked = asked.as_str(),
                 "WeChat granted less than was asked for"
             );
             return Err(Failure::GrantedLess);
         }
-        let profile = match self.scope {
-            Scope::Base => Profile::default(),
-            // The visitor is known; without a profile the app knows less of them.
-            Scope::Userinfo => self
-                .api
-                .profile(account, &grant)
-                .await
-                .unwrap_or_else(|error| {
-                    self.failed("profile", error);
-                    Profile::default()
-                }),
+        let profile = match asked {
+            Scope::Base => None,
+            Scope::Userinfo => self.profile(&grant).await,
         };
-        self.sessions
-            .open(
-                self.host,
-                self.account,
-                &grant,
-                self.scope,
-                profile,
-                seconds(self.now),
-            )
-            .map_err(|_| Failure::Internal)
+        let now = seconds(self.now);
+        let terms = Terms {
+            scope: asked,
+            tokens: self.need.tokens,
+        };
+        let session = self
+            .sessions
+            .open(self.host, self.account, &grant, terms, profile, now)
+            .map_err(|_| Failure::Internal)?;
+        if session.has().tokens {
+            let tokens = grant
+                .tokens()
+                .map_err(|error| self.failed("exchange", error))?;
+            self.keeper
+                .keep(&session, tokens, now)
+                .await
+                .map_err(|error| {
+                    warn!("a login was refused, for its tokens could not be kept: {error}");
+                    Failure::Store
+                })?;
+        }
+        Ok(session)
+    }
+
+    /// The visitor is known; without a profile the app knows less of them.
+    async fn profile(&self, grant: &Grant) -> Option<Profile> {
+        let told = match grant.tokens() {
+            Ok(tokens) => {
+                let (account, openid) = (&self.account.wechat, grant.openid());
+                self.api.profile(account, tokens.access(), openid).await
+            }
+            Err(error) => Err(error),
+        };
+        told.map_err(|error| self.failed("profile", error)).ok()
     }
 
     /// Logged once, here: the rest of the way only decides what is shown.

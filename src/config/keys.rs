@@ -78,6 +78,25 @@ impl Plan {
         }
     }
 
+    /// The keys, as [`Self::take_keys`] gives them, but for one that was never
+    /// made: whoever is not the gateway makes none.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read, in words for the operator.
+    pub fn known_keys(&mut self) -> Result<Keyring, String> {
+        if self.keys.is_none() {
+            let file = self.state_dir().map(|dir| dir.join(SESSION.file));
+            if let Some(file) = file.filter(|file| !file.exists()) {
+                return Err(format!(
+                    "{} does not exist: no gateway has run with this gateway.toml as this user; run this as the gateway's user, \
+                     with its environment",
+                    file.display()
+                ));
+            }
+        }
+        self.take_keys()
+    }
+
     /// Whether a route's app gets a proof of who the visitor is.
     pub fn asserts(&self) -> bool {
         self.listed.iter().any(|route| route.assertion)

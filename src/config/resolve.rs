@@ -309,6 +309,7 @@ fn plan_account(
     Some(PlannedAccount {
         account: Arc::new(LoginAccount {
             session_cookie: cookies.session_name(name.as_str()),
+            snapshot_cookie: cookies.snapshot_name(name.as_str()),
             name,
             wechat,
         }),

@@ -48,11 +48,11 @@ impl Gateway {
                 visit.log.decided(Way::VerifyFile, "verify_file");
                 Some(Reply::text(file.content()))
             }
-            Decision::Login(route, account, reason) => {
+            Decision::Login(_route, account, need, reason) => {
                 let start = login::Start {
                     host: &asked.host,
-                    account,
-                    scope: route.scope,
+                    account: &account,
+                    need,
                     to: self.way_back(asked),
                     attempt: 0,
                 };
@@ -160,10 +160,19 @@ impl Gateway {
 
     async fn endpoint(&self, endpoint: Endpoint, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
         visit.log.decided(Way::Endpoint, "endpoint");
+        let reads_sessions = matches!(
+            endpoint,
+            Endpoint::Callback | Endpoint::Login | Endpoint::Me | Endpoint::OpenId
+        );
+        if reads_sessions && !self.sessions.ended().is_complete() {
+            let trouble = Trouble::StoreDown;
+            visit.log.decided(Way::Refused, trouble.reason());
+            return self.page(trouble, asked, &self.way_back(asked), visit);
+        }
         match endpoint {
             Endpoint::Callback => self.callback(asked, visit).await,
             Endpoint::Login => self.login_endpoint(asked, visit),
-            Endpoint::Logout => self.logout(asked, visit),
+            Endpoint::Logout => self.logout(asked, visit).await,
             Endpoint::Me | Endpoint::OpenId => self.who_am_i(endpoint, asked, visit),
             Endpoint::Jwks => match &self.assertions {
                 Some(assertions) => endpoints::jwks(assertions),
@@ -213,9 +222,11 @@ impl Gateway {
         let session = self
             .sessions
             .read(asked.cookie_lines(), &asked.host, account, visit.now);
-        if session.is_ok_and(|carried| carried.session.scope() >= route.scope) {
+        let has = session.map(|carried| carried.session.has());
+        if has.is_ok_and(|has| route.need().is_met_by(has)) {
             return Reply::redirect(&target);
         }
+        let need = has.map_or(route.need(), |has| route.need().and(has));
         if asked.kind() == Kind::Other {
             // A picture or a script cannot log anybody in.
             return self.login_required(asked);
@@ -228,15 +239,26 @@ impl Gateway {
         let start = login::Start {
             host: &asked.host,
             account,
-            scope: route.scope,
+            need,
             to: query.to,
             attempt: query.attempt,
         };
         self.login(start, asked, visit, "login_endpoint")
     }
 
-    fn logout(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
-        let (answer, cookies) = endpoints::logout(asked, &self.routes, &self.sessions);
+    /// Ends the browser's sessions, here and for good: a copy of their cookies is
+    /// worth nothing afterwards.
+    async fn logout(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
+        let (mut answer, cookies) = endpoints::logout(asked, &self.routes, &self.sessions);
+        if !cookies.is_empty() {
+            for session in endpoints::all_sessions(asked, &self.routes, &self.sessions, visit.now) {
+                if let Err(error) = self.store.revoke(&session.revocation()).await {
+                    warn!("a logout is not known to the other instances yet: {error}");
+                    answer = Err(Trouble::LogoutPending);
+                }
+                self.keeper.forget(&session).await;
+            }
+        }
         let reply = match answer {
             Ok(reply) => reply,
             Err(trouble) => {
@@ -283,10 +305,13 @@ impl Gateway {
         };
         let onward = match trouble {
             Trouble::ConfirmLogout => Onward::Post("/.wxgate/logout"),
-            Trouble::SessionEnded => Onward::Link(&login),
-            Trouble::OutsideWeChat | Trouble::AppDown | Trouble::AppSlow | Trouble::TooOften => {
-                Onward::Link(&again)
-            }
+            Trouble::SessionEnded | Trouble::SnapshotReadOnly => Onward::Link(&login),
+            Trouble::OutsideWeChat
+            | Trouble::AppDown
+            | Trouble::AppSlow
+            | Trouble::TooOften
+            | Trouble::StoreDown
+            | Trouble::NoAnswer => Onward::Link(&again),
             _ => Onward::Link(home.as_str()),
         };
         let page = Page {

@@ -9,8 +9,8 @@ use super::Gateway;
 use crate::endpoints::Endpoint;
 use crate::reply::Trouble;
 use crate::request::{Asked, Kind};
-use crate::route::{Auth, Decided, LoginAccount, OutsideWeChat, Route};
-use crate::session::{Carried, Now, Session};
+use crate::route::{Auth, Decided, LoginAccount, Need, OutsideWeChat, Route, Snapshot};
+use crate::session::{Carried, NoSession, Now, Session};
 use crate::wechat::account::VerifyFile;
 
 /// The evidence that a request may go to its app.
@@ -20,7 +20,8 @@ pub(super) enum Permit {
     Public(Arc<Route>),
     /// The route welcomes a session, and there is none.
     Anonymous(Arc<Route>),
-    /// WeChat vouched for the visitor.
+    /// WeChat vouched for the visitor, or showed them a snapshot page where the
+    /// route takes that.
     Vouched(Arc<Route>, Arc<LoginAccount>, Box<Carried>),
 }
 
@@ -46,7 +47,7 @@ pub(super) enum Decision<'a> {
     Own(Endpoint),
     VerifyFile(&'a VerifyFile),
     Forward(Permit),
-    Login(&'a Arc<Route>, &'a Arc<LoginAccount>, &'static str),
+    Login(Arc<Route>, Arc<LoginAccount>, Need, &'static str),
     Refuse(Trouble, &'static str),
     MethodNotAllowed(&'a Arc<Route>),
     LoginRequired(&'static str),
@@ -81,35 +82,63 @@ impl Gateway {
             }
         };
         let welcome = route.auth == Auth::Optional;
-        let session = self
-            .sessions
-            .read(asked.cookie_lines(), &asked.host, account, now);
-        match session {
+        let vouched = |carried| {
+            let (route, account) = (Arc::clone(route), Arc::clone(account));
+            Decision::Forward(Permit::Vouched(route, account, Box::new(carried)))
+        };
+        let (lines, host) = (|| asked.cookie_lines(), &asked.host);
+        match self.sessions.read(lines(), host, account, now) {
             Ok(_) if asked.is_foreign_socket(self.sessions.cookies().domain()) => {
                 Decision::Refuse(Trouble::ForeignOrigin, "foreign_origin")
             }
-            Ok(carried) if welcome || carried.session.scope() >= route.scope => {
-                let (route, account) = (Arc::clone(route), Arc::clone(account));
-                Decision::Forward(Permit::Vouched(route, account, Box::new(carried)))
+            Ok(carried) if welcome || route.need().is_met_by(carried.session.has()) => {
+                vouched(carried)
             }
-            Ok(_) => turn_away(asked, route, account, "scope_too_low"),
-            Err(_) if welcome => Decision::Forward(Permit::Anonymous(Arc::clone(route))),
-            Err(why) => turn_away(asked, route, account, why.reason()),
+            // What the first session has is asked for too: it is not lost.
+            Ok(carried) => {
+                let need = route.need().and(carried.session.has());
+                turn_away(asked, route, account, need, "session_has_too_little")
+            }
+            Err(NoSession::Unknown) => {
+                Decision::Refuse(Trouble::StoreDown, NoSession::Unknown.reason())
+            }
+            // Nobody could be let in with the session that a login ends with.
+            Err(_) if !welcome && !self.sessions.ended().is_complete() => {
+                Decision::Refuse(Trouble::StoreDown, NoSession::Unknown.reason())
+            }
+            Err(why) => {
+                let snapshot = match route.snapshot {
+                    Snapshot::ReadOnly => self.sessions.read_snapshot(lines(), host, account, now),
+                    Snapshot::Page => Err(why),
+                };
+                match snapshot {
+                    Ok(_) if asked.changes_something() => Decision::Refuse(
+                        Trouble::SnapshotReadOnly,
+                        Trouble::SnapshotReadOnly.reason(),
+                    ),
+                    Ok(carried) => vouched(carried),
+                    Err(_) if welcome => Decision::Forward(Permit::Anonymous(Arc::clone(route))),
+                    Err(_) => turn_away(asked, route, account, route.need(), why.reason()),
+                }
+            }
         }
     }
 }
 
 /// What becomes of a request that needs a session and has none: whoever can be
 /// sent to WeChat and come back is sent, the rest are told.
-fn turn_away<'a>(
+pub(super) fn turn_away<'a>(
     asked: &Asked<'_>,
-    route: &'a Arc<Route>,
-    account: &'a Arc<LoginAccount>,
+    route: &Arc<Route>,
+    account: &Arc<LoginAccount>,
+    need: Need,
     reason: &'static str,
 ) -> Decision<'a> {
     let may_go = asked.inside_wechat() || route.outside_wechat == OutsideWeChat::Redirect;
     match asked.kind() {
-        Kind::Navigation if may_go => Decision::Login(route, account, reason),
+        Kind::Navigation if may_go => {
+            Decision::Login(Arc::clone(route), Arc::clone(account), need, reason)
+        }
         Kind::Navigation => Decision::Refuse(Trouble::OutsideWeChat, reason),
         Kind::Form => Decision::Refuse(Trouble::SessionEnded, reason),
         Kind::Other => Decision::LoginRequired(reason),

@@ -44,6 +44,9 @@ impl Gateway {
         }
         if let Some(session) = permit.session() {
             identity::vouch(request, session)?;
+            if let Some(access) = visit.access.as_ref().filter(|_| route.access_token) {
+                identity::lend(request, access)?;
+            }
             if route.assertion {
                 self.assert(request, session, authority, visit.now)?;
             }
@@ -55,8 +58,11 @@ impl Gateway {
     /// visitor in, where the route forwards it.
     fn hide_cookies(&self, request: &mut RequestHeader, permit: &Permit) -> Result<()> {
         let kept = match (permit, permit.route().session_cookie) {
-            (Permit::Vouched(_, account, _), SessionCookie::Forward) => {
-                Some(account.session_cookie.as_str())
+            (Permit::Vouched(_, account, carried), SessionCookie::Forward) => {
+                Some(match carried.session.is_snapshot() {
+                    false => account.session_cookie.as_str(),
+                    true => account.snapshot_cookie.as_str(),
+                })
             }
             _ => None,
         };

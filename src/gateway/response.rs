@@ -1,6 +1,6 @@
 //! The app's answers, and its failures, on their way back.
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
@@ -58,6 +58,20 @@ pub(super) fn trouble_of(error: &Error) -> Option<Trouble> {
         (ErrorSource::Upstream, _) | (_, ErrorType::ConnectError) => Some(Trouble::AppDown),
         (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Trouble::Internal),
     }
+}
+
+/// Whether what follows `response` may go on for longer than a session: the
+/// messages of a WebSocket, a stream of events.
+pub(super) fn outlives_its_request(response: &ResponseHeader) -> bool {
+    let events = || {
+        let kind = response.headers.get(header::CONTENT_TYPE);
+        kind.is_some_and(|kind| {
+            let kind = kind.as_bytes();
+            let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
+            kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+        })
+    };
+    response.status == StatusCode::SWITCHING_PROTOCOLS || events()
 }
 
 /// Whether a cache between may keep `response` and give it to others: it says

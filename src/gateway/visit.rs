@@ -12,6 +12,7 @@ use super::decide::Permit;
 use crate::access_log::{self, RequestId};
 use crate::origin::PublicScheme;
 use crate::reply::Trouble;
+use crate::secret::Secret;
 use crate::session::{Millis, Now};
 use crate::upstream::Client;
 
@@ -27,6 +28,8 @@ pub struct Visit {
     /// The evidence that the request may go to its app; `None` is never
     /// forwarded.
     pub(super) permit: Option<Permit>,
+    /// What acts in the visitor's name, where the app is to have it.
+    pub(super) access: Option<Secret>,
     pub(super) log: access_log::Entry,
     pub(super) request_id: RequestId,
     pub(super) client: Client,
@@ -55,6 +58,7 @@ impl Visit {
             .unwrap_or_default();
         Self {
             permit: None,
+            access: None,
             log: access_log::Entry::start(),
             request_id: RequestId::next(),
             client: Client::unknown(IpAddr::V4(Ipv4Addr::UNSPECIFIED), scheme),

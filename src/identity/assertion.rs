@@ -138,6 +138,8 @@ struct Claims<'a> {
     scope: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     unionid: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    snapshot: bool,
 }
 
 /// The keys of a gateway's assertions.
@@ -219,6 +221,7 @@ impl Assertions {
             appid: session.app_id(),
             scope: session.scope().as_str(),
             unionid: session.unionid().map(|id| id.as_str()),
+            snapshot: session.is_snapshot(),
         })?;
         let mut token = format!("{}.{}", self.head, URL_SAFE_NO_PAD.encode(claims));
         let signature = self

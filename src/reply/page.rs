@@ -114,7 +114,7 @@ impl Page<'_> {
             .with_header(header::X_FRAME_OPTIONS, "DENY");
         match self.trouble {
             Trouble::Quota | Trouble::TooOften => reply.with_header(header::RETRY_AFTER, "60"),
-            Trouble::Busy => reply.with_header(header::RETRY_AFTER, "5"),
+            Trouble::Busy | Trouble::StoreDown => reply.with_header(header::RETRY_AFTER, "5"),
             // Its form must be able to say where it comes from.
             Trouble::ConfirmLogout => reply
                 .with_header(header::ALLOW, "POST")

@@ -56,6 +56,12 @@ pub enum Trouble {
     TooOften,
     /// Too many logins wait for WeChat.
     Busy,
+    /// The store does not answer, and it is needed.
+    StoreDown,
+    /// Logged out here, and perhaps not yet everywhere.
+    LogoutPending,
+    /// A snapshot page's visitor wants to change something.
+    SnapshotReadOnly,
     /// A mistake of the gateway's own.
     Internal,
 }
@@ -286,6 +292,39 @@ impl Trouble {
                     "Too many visitors are logging in at this moment. Please try again in a few seconds.",
                 ),
             ),
+            Self::StoreDown => (
+                S::SERVICE_UNAVAILABLE,
+                (
+                    "暂时无法确认登录",
+                    "本站暂时无法确认您的登录状态。请稍候再试。",
+                ),
+                (
+                    "Your login cannot be confirmed",
+                    "This site cannot confirm logins at the moment. Please try again in a few seconds.",
+                ),
+            ),
+            Self::LogoutPending => (
+                S::SERVICE_UNAVAILABLE,
+                (
+                    "退出尚未完成",
+                    "此浏览器已退出登录，但服务器尚未全部确认，将自动完成。如有疑虑，请稍候重新登录后再退出一次。",
+                ),
+                (
+                    "Not logged out everywhere yet",
+                    "This browser is logged out. Our servers have not all confirmed it yet and will do so by themselves. If in doubt, log in again later and log out once more.",
+                ),
+            ),
+            Self::SnapshotReadOnly => (
+                S::FORBIDDEN,
+                (
+                    "快照页只能浏览",
+                    "您正在浏览快照页，不能提交内容。请点击页面下方的“使用完整服务”，然后再试一次。",
+                ),
+                (
+                    "A snapshot page can only be read",
+                    "This is a snapshot page, where nothing can be sent. Tap 使用完整服务 (use the full service) at the bottom of the screen, then try again.",
+                ),
+            ),
             Self::Internal => (
                 S::INTERNAL_SERVER_ERROR,
                 ("出错了", "网关发生错误。请稍候再试。"),
@@ -326,6 +365,9 @@ impl Trouble {
             Self::BodyTooLarge => "body_too_large",
             Self::TooOften => "too_many_logins_from_address",
             Self::Busy => "too_many_logins_in_flight",
+            Self::StoreDown => "store_down",
+            Self::LogoutPending => "logout_pending",
+            Self::SnapshotReadOnly => "snapshot_read_only",
             Self::Internal => "internal",
         }
     }

@@ -163,6 +163,17 @@ impl Grants {
         Ok(access.holder.clone())
     }
 
+    /// The visitor takes back what they granted: their tokens are unknown from
+    /// now on.
+    pub(super) fn withdraw(&mut self, openid: &str) {
+        self.access
+            .values
+            .retain(|_, its| its.holder.openid != openid);
+        self.refresh
+            .values
+            .retain(|_, its| its.holder.openid != openid);
+    }
+
     fn keep_access(&mut self, granted: &Granted, now: Duration) {
         let access = Access {
             holder: granted.holder.clone(),

@@ -162,6 +162,16 @@ impl World {
         Some(self.openid(account, &visitor))
     }
 
+    pub(super) fn withdraw(&self, openid: &str) {
+        self.step(|state| {
+            state.grants.withdraw(openid);
+            let now = state.now;
+            state
+                .journal
+                .record(now, "a visitor took their consent back".to_owned());
+        });
+    }
+
     pub(super) fn advance_clock(&self, by: Duration) {
         self.step(|state| {
             state.advanced = state.advanced.saturating_add(by);

@@ -1,4 +1,4 @@
-//! WeChat's api, server to server: the exchange of a code, and the profile.
+//! WeChat's api, server to server: exchange, refresh, profile, check.
 //!
 //! Holds always: answers are read up to 64 KiB, within one time limit, and as
 //! bytes whatever their content type says; the only field that must be there is
@@ -6,7 +6,7 @@
 //! the first, for a code that may have been seen is spent. No error and no log
 //! line holds a URL, for the secret stands in it.
 //!
-//! Source: WeChat's page "网页授权", steps 2 and 4.
+//! Source: WeChat's page "网页授权", steps 2 to 5.
 
 use std::fmt;
 use std::time::Duration;
@@ -21,11 +21,14 @@ use super::authorize::{COMPONENT, Scope};
 use super::callback::Code;
 use super::errcode::Errcode;
 use super::openid::{OpenId, UnionId};
+use super::tokens::Tokens;
 use crate::secret::Secret;
 
 const MAX_ANSWER: usize = 64 * 1024;
 /// More than WeChat's answers have.
 const TYPICAL_ANSWER: usize = 4 * 1024;
+/// How long an access token is good where WeChat does not say, in seconds.
+const TOKEN_LIFE: u64 = 7200;
 
 /// The client that all calls go through.
 #[derive(Clone, Debug)]
@@ -52,7 +55,7 @@ pub struct Grant {
     unionid: Option<UnionId>,
     scope: Option<Scope>,
     snapshot: bool,
-    access_token: Option<Secret>,
+    tokens: Option<Tokens>,
 }
 
 /// A visitor's profile. Every field is what the visitor chose to show.
@@ -91,15 +94,13 @@ pub enum ApiError {
 impl Grant {
     /// Private: only [`Api::exchange`] has such an answer from WeChat.
     fn of(mut answer: Map<String, Value>) -> Result<Self, ApiError> {
-        let access_token = take_secret(&mut answer, "access_token");
-        // Taken to be wiped.
-        take_secret(&mut answer, "refresh_token");
+        let tokens = take_tokens(&mut answer);
         Ok(Self {
             openid: openid_of(&answer)?,
             unionid: unionid_of(&answer),
             scope: scope_of(&answer),
             snapshot: flag(&answer, "is_snapshotuser"),
-            access_token,
+            tokens,
         })
     }
 
@@ -121,6 +122,16 @@ impl Grant {
     /// A snapshot page's virtual visitor, who is nobody.
     pub fn is_snapshot(&self) -> bool {
         self.snapshot
+    }
+
+    /// What acts in the visitor's name.
+    ///
+    /// # Errors
+    /// When WeChat gave none.
+    pub fn tokens(&self) -> Result<&Tokens, ApiError> {
+        self.tokens
+            .as_ref()
+            .ok_or(ApiError::Garbled("no access_token came with the openid"))
     }
 }
 
@@ -187,23 +198,74 @@ impl Api {
         Grant::of(answer)
     }
 
-    /// Fetches the profile of a grant with scope `snsapi_userinfo`.
+    /// Renews the access token of `openid` with what `refresh` says.
     ///
     /// # Errors
     /// See [`ApiError`]; an answer about another visitor is none.
-    pub async fn profile(&self, account: &Account, grant: &Grant) -> Result<Profile, ApiError> {
-        let token = grant
-            .access_token
-            .as_ref()
-            .ok_or(ApiError::Garbled("no access_token came with the openid"))?
-            .expose();
+    pub async fn refresh(
+        &self,
+        account: &Account,
+        refresh: &Secret,
+        openid: &OpenId,
+    ) -> Result<Tokens, ApiError> {
+        let token = refresh.expose();
         let query = Secret::new(format!(
-            "/sns/userinfo?access_token={}&openid={}&lang=zh_CN",
+            "/sns/oauth2/refresh_token?appid={}&grant_type=refresh_token&refresh_token={}",
+            account.app_id.as_str(),
             utf8_percent_encode(token, COMPONENT),
-            grant.openid.as_str(),
+        ));
+        let mut answer = self.call(account, &query, &[token]).await?;
+        let tokens = take_tokens(&mut answer);
+        if openid_of(&answer)? != *openid {
+            return Err(ApiError::Garbled("tokens of another openid"));
+        }
+        let mut tokens = tokens.ok_or(ApiError::Garbled("no access_token"))?;
+        tokens.refresh = tokens.refresh.or_else(|| Some(refresh.clone()));
+        Ok(tokens)
+    }
+
+    /// Fetches the profile of `openid`, who granted `snsapi_userinfo`.
+    ///
+    /// # Errors
+    /// See [`ApiError`]; an answer about another visitor is none.
+    pub async fn profile(
+        &self,
+        account: &Account,
+        access: &Secret,
+        openid: &OpenId,
+    ) -> Result<Profile, ApiError> {
+        let token = access.expose();
+        let query = Secret::new(format!(
+            "/sns/userinfo?access_token={}&openid={}&lang={}",
+            utf8_percent_encode(token, COMPONENT),
+            openid.as_str(),
+            account.lang.as_str(),
         ));
         let answer = self.call(account, &query, &[token]).await?;
-        Profile::of(&answer, &grant.openid)
+        Profile::of(&answer, openid)
+    }
+
+    /// Asks whether the token, and with it the visitor's consent, still holds.
+    ///
+    /// # Errors
+    /// See [`ApiError`]; nothing but WeChat's own "ok" is a yes.
+    pub async fn check(
+        &self,
+        account: &Account,
+        access: &Secret,
+        openid: &OpenId,
+    ) -> Result<(), ApiError> {
+        let token = access.expose();
+        let query = Secret::new(format!(
+            "/sns/auth?access_token={}&openid={}",
+            utf8_percent_encode(token, COMPONENT),
+            openid.as_str(),
+        ));
+        let answer = self.call(account, &query, &[token]).await?;
+        match answer.get("errcode").map(number) {
+            Some(Some(0)) => Ok(()),
+            _ => Err(ApiError::Garbled("neither yes nor no")),
+        }
     }
 
     async fn call(
@@ -331,6 +393,23 @@ fn take_secret(answer: &mut Map<String, Value>, key: &str) -> Option<Secret> {
         Some(Value::String(text)) if !text.is_empty() => Some(Secret::new(text)),
         _ => None,
     }
+}
+
+/// The tokens of `answer`, taken out of it.
+fn take_tokens(answer: &mut Map<String, Value>) -> Option<Tokens> {
+    let access = take_secret(answer, "access_token");
+    // Taken even where it is of no use, to be wiped.
+    let refresh = take_secret(answer, "refresh_token");
+    let expires_in = answer
+        .get("expires_in")
+        .and_then(number)
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .unwrap_or(TOKEN_LIFE);
+    Some(Tokens {
+        access: access?,
+        refresh,
+        expires_in: expires_in.min(TOKEN_LIFE),
+    })
 }
 
 fn flag(answer: &Map<String, Value>, key: &str) -> bool {

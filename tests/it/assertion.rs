@@ -322,7 +322,7 @@ assertion = true
         app.addr
     );
     let plan = Plan::parse(&files.path().join("gateway.toml"), &text).unwrap();
-    let running = server::start_on(plan, vec![listener]).unwrap();
+    let running = server::start_on(plan, vec![listener]).await.unwrap();
     let mut browser = Browser::new(WECHAT);
     let ask = |browser: &Browser, host: &str, target: &str| {
         let bytes = browser.request("GET", gateway, target, &[], b"");

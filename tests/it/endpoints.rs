@@ -343,8 +343,10 @@ async fn me_tells_visitors_who_they_are() {
         told["data"]["ends"].as_u64().unwrap(),
     );
     assert!(opened > 1_700_000_000 && opened < ends, "{told}");
+    let id = told["data"]["session"].as_str().unwrap();
+    assert!(wxgate::revocation::parse_id(id).is_some(), "{id}");
     let data = json!({
-        "openid": OPENID, "unionid": null, "nickname": null, "avatar": null,
+        "session": id, "openid": OPENID, "unionid": null, "nickname": null, "avatar": null,
         "account": "shop", "app_id": world.app_id, "scope": "snsapi_base", "opened": opened, "ends": ends,
     });
     assert_eq!(told, json!({"code": 0, "data": data}));

@@ -175,7 +175,7 @@ impl World {
         let text = gateway_toml(gateway, app.addr, &simulator, &extra);
         let plan = Plan::parse(&files.path().join("gateway.toml"), &text)
             .unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        let running = server::start_on(plan, vec![listener]).unwrap();
+        let running = server::start_on(plan, vec![listener]).await.unwrap();
         Self {
             gateway,
             admin: running.admin.unwrap(),

@@ -29,9 +29,12 @@ pub use self::route::route;
 pub use self::session::{NOW, login, session, session_token};
 pub use self::wechat_answer::wechat_answer;
 
+use std::sync::Arc;
+
 use pingora::http::RequestHeader;
 use wxgate::cookies::{CookieSettings, SameSiteSetting};
 use wxgate::origin::PublicOrigin;
+use wxgate::revocation::Revocations;
 use wxgate::route::LoginAccount;
 use wxgate::secret::Secret;
 use wxgate::session::{Lifetime, Sessions};
@@ -77,6 +80,7 @@ pub fn account(name: &str) -> LoginAccount {
     LoginAccount {
         name: name.to_owned().try_into().unwrap(),
         session_cookie: cookie_settings().session_name(name),
+        snapshot_cookie: cookie_settings().snapshot_name(name),
         wechat,
     }
 }
@@ -91,9 +95,12 @@ pub fn cookie_settings() -> CookieSettings {
 pub fn sessions() -> Sessions {
     let key = Secret::new(format!("{}==", "A".repeat(86)));
     let lifetime = |text: &str| Lifetime::try_from(text.to_owned()).unwrap();
+    let ended = Revocations::default();
+    ended.complete();
     Sessions::new(
         Keyring::new(&[key]).unwrap(),
         cookie_settings(),
+        Arc::new(ended),
         lifetime("10m"),
         lifetime("1h"),
     )

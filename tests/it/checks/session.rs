@@ -31,7 +31,8 @@ pub fn session_token(sessions: &Sessions) -> String {
     let wire = (
         ([7_u8; 16], HOST, APP_ID, OPENID),
         (nobody, Some("小明"), nobody, Scope::Userinfo),
-        (NOW, NOW),
+        (NOW, NOW, NOW + 3600),
+        (NOW, NOW, false),
     );
     let payload = postcard::to_stdvec(&wire).unwrap();
     sessions.keys().seal(Purpose::Session, &payload)
@@ -42,6 +43,7 @@ fn login_token(sessions: &Sessions) -> String {
     let wire = (
         (STATE, HOST, "shop", APP_ID),
         (Scope::Base, "/orders?page=2", NOW * 1000, unfinished),
+        false,
     );
     let payload = postcard::to_stdvec(&wire).unwrap();
     sessions.keys().seal(Purpose::Login, &payload)
@@ -128,6 +130,8 @@ fn read(sessions: &Sessions, line: &[u8], name: &str, good: &str) {
     let under_another_name = sessions.read(lines(), &host, club, NOW);
     assert_eq!(under_another_name.is_ok(), is_good(&club.session_cookie));
     assert!(sessions.read(lines(), &host, shop, NOW + 600).is_err());
+    // A session is no snapshot page's visitor.
+    assert!(sessions.read_snapshot(lines(), &host, shop, NOW).is_err());
 }
 
 /// `data`: the `Cookie` lines of a callback, in which `@` stands for the value

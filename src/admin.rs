@@ -1,0 +1,250 @@
+//! The admin paths, on a listener of their own: health, readiness, and the end of
+//! sessions.
+//!
+//! Holds always: they are never on the public listener; whoever only asks learns
+//! nothing of visitors; whoever orders must show that they have the session keys
+//! ([`crate::signing::Keyring::admin_word`]), which who can read the
+//! configuration has, and a page in a browser has not.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::revocation::{self, KEPT, Revocation};
+use crate::route::LoginAccount;
+use crate::secret::Secret;
+use crate::session::{Now, Sessions};
+use crate::store::Store;
+use crate::wechat::OpenId;
+
+/// Where sessions are ended.
+pub const REVOKE_PATH: &str = "/sessions/revoke";
+
+/// What the admin paths tell of, and act upon.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Where revocations go.
+    pub store: Arc<Store>,
+    /// Whose keys operators show.
+    pub sessions: Arc<Sessions>,
+    /// The accounts, by which openids are known.
+    pub accounts: Arc<[Arc<LoginAccount>]>,
+    /// Whether the gateway is being stopped.
+    pub stopped: watch::Receiver<bool>,
+}
+
+/// Whose sessions are to be ended: exactly one of `session`, `openid`, `everyone`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Order {
+    /// A session's id, as `/.wxgate/me` shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// A visitor's openid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub openid: Option<String>,
+    /// With the account of this name; with all accounts without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// All visitors.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub everyone: bool,
+    /// Only sessions that were opened until then, in seconds since 1970; until
+    /// now without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<Now>,
+}
+
+impl Order {
+    /// The revocations that it means at `now`.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words for the operator.
+    pub fn revocations(
+        &self,
+        accounts: &[Arc<LoginAccount>],
+        now: Now,
+    ) -> Result<Vec<Revocation>, String> {
+        let before = self.before.unwrap_or(now);
+        if before > now + revocation::LEEWAY {
+            return Err(format!(
+                "before: found {before}, which lies in the future (now is {now}): those who log in until then would be put out again; \
+                 expected a moment that has passed"
+            ));
+        }
+        match (&self.session, &self.openid, self.everyone) {
+            (Some(id), None, false) if self.account.is_none() && self.before.is_none() => {
+                let id = revocation::parse_id(id).ok_or(
+                    "session: expected the id that /.wxgate/me shows, 32 hexadecimal digits",
+                )?;
+                Ok(vec![Revocation::of_session(id, now.saturating_add(KEPT))])
+            }
+            (None, Some(openid), false) => {
+                let openid = OpenId::try_from(openid.clone())
+                    .map_err(|_| "openid: expected letters, digits, \"-\" and \"_\" alone")?;
+                let named: Vec<_> = (accounts.iter())
+                    .filter(|account| {
+                        let wanted = self.account.as_deref();
+                        wanted.is_none_or(|wanted| wanted == account.name.as_str())
+                    })
+                    .collect();
+                if named.is_empty() {
+                    let names: Vec<_> =
+                        accounts.iter().map(|account| account.name.as_str()).collect();
+                    return Err(format!(
+                        "account: found a name that is no account; expected one of: {}",
+                        names.join(", ")
+                    ));
+                }
+                let of = |account: &&Arc<LoginAccount>| {
+                    Revocation::of_visitor(account.wechat.app_id().as_str(), openid.as_str(), before)
+                };
+                Ok(named.iter().map(of).collect())
+            }
+            (None, None, true) if self.account.is_none() => {
+                Ok(vec![Revocation::of_everyone(before)])
+            }
+            _ => Err("expected one of session, openid (with account, if it is to be one account's alone) and everyone; \
+                      before goes with the last two"
+                .to_owned()),
+        }
+    }
+}
+
+/// Seconds since 1970.
+pub fn now() -> Now {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_secs())
+}
+
+/// Serves the admin paths. They answer until the very end, so that whoever sends
+/// traffic learns of the drain.
+pub async fn serve(listener: TcpListener, admin: Admin) {
+    let router = Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route(REVOKE_PATH, post(revoke))
+        .with_state(admin);
+    let served = async { axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await };
+    if let Err(error) = served.await {
+        warn!("the admin paths ended: {error}");
+    }
+}
+
+async fn ready(State(admin): State<Admin>) -> Response {
+    if *admin.stopped.borrow() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
+    }
+    match admin.store.ready() {
+        Ok(()) => "ready\n".into_response(),
+        Err(error) => {
+            let text = format!("store: {error}\n");
+            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
+    }
+}
+
+async fn revoke(State(admin): State<Admin>, headers: HeaderMap, body: Bytes) -> Response {
+    if !knows_the_word(&admin.sessions, &headers) {
+        let message = "expected Authorization: Bearer WORD, which `wxgate sessions` knows";
+        return refuse(StatusCode::UNAUTHORIZED, message);
+    }
+    let order: Order = match serde_json::from_slice(&body) {
+        Ok(order) => order,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let revocations = match order.revocations(&admin.accounts, now()) {
+        Ok(revocations) => revocations,
+        Err(message) => return refuse(StatusCode::UNPROCESSABLE_ENTITY, &message),
+    };
+    for revocation in &revocations {
+        let done = admin.store.revoke(revocation).await;
+        info!(certain = done.is_ok(), "an operator ended {revocation:?}");
+        if let Err(error) = done {
+            let message = format!(
+                "ended at this instance, and tried again until all know it; not certain yet: {error}"
+            );
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, &message);
+        }
+    }
+    Json(json!({"code": 0, "data": {"revocations": revocations.len()}})).into_response()
+}
+
+fn knows_the_word(sessions: &Sessions, headers: &HeaderMap) -> bool {
+    headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
+        .is_some_and(|word| sessions.keys().is_admin_word(word))
+}
+
+fn refuse(status: StatusCode, message: &str) -> Response {
+    let body = json!({"code": status.as_u16(), "message": message});
+    (status, Json(body)).into_response()
+}
+
+/// What became of an order that was sent to a running gateway.
+#[derive(Debug)]
+pub enum Sent {
+    /// It was carried out.
+    Done,
+    /// It was not, and why.
+    Refused(String),
+    /// No gateway listens there.
+    Nobody,
+}
+
+/// Sends `order` to the gateway whose admin paths are at `address`.
+pub async fn send(address: SocketAddr, word: &Secret, order: &Order) -> Sent {
+    let address = SocketAddr::new(here(address.ip()), address.port());
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(std::time::Duration::from_secs(10))
+        .build();
+    let body = serde_json::to_string(order).unwrap_or_default();
+    let sent = async {
+        client?
+            .post(format!("http://{address}{REVOKE_PATH}"))
+            .bearer_auth(word.expose())
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body)
+            .send()
+            .await
+    };
+    match sent.await {
+        Ok(answer) if answer.status().is_success() => Sent::Done,
+        Ok(answer) => {
+            let status = answer.status();
+            let told = answer.text().await.unwrap_or_default();
+            let message = serde_json::from_str::<serde_json::Value>(&told)
+                .ok()
+                .and_then(|told| Some(told.get("message")?.as_str()?.to_owned()));
+            Sent::Refused(match message {
+                Some(message) => format!("{status}: {message}"),
+                None => format!("{status}: is this a wxgate's admin_listen?"),
+            })
+        }
+        Err(error) if error.is_connect() => Sent::Nobody,
+        Err(error) => Sent::Refused(crate::wechat::api::reason(&error.without_url())),
+    }
+}
+
+/// Where a listener on `address` is reached from this machine.
+fn here(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        address => address,
+    }
+}

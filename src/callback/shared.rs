@@ -1,0 +1,136 @@
+//! One exchange for each code on all machines that share a store.
+//!
+//! Holds always: a code is exchanged by the instance that claimed it, and by no
+//! other; the others learn what came of it from a sealed record that lives for a
+//! minute; where nothing comes, for the one that claimed it died, the code counts
+//! as spent. While the store is down each instance exchanges for itself, and
+//! WeChat, which takes a code once, keeps the second from passing.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use super::exchange::Failure;
+use super::{Flight, REPLAY};
+use crate::session::{Session, Sessions};
+use crate::signing::{Keyring, Purpose};
+use crate::store::{Key, Store, Unavailable};
+use crate::wechat::{ApiError, Errcode};
+
+/// What stands in the place of an answer that is not there yet.
+const CLAIMED: &[u8] = b"";
+/// How often the others look.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long they do: a call that takes longer has been given up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What came of an exchange, for another instance.
+#[derive(Serialize, Deserialize)]
+enum Told {
+    Session(Vec<u8>),
+    Snapshot,
+    GrantedLess,
+    TooManyCodes,
+    Store,
+    Internal,
+    NotSent,
+    NoAnswer,
+    Errcode(i64, Option<String>),
+}
+
+impl Told {
+    fn of(result: &Result<Session, Failure>) -> Self {
+        match result {
+            Ok(session) => Self::Session(Sessions::pack(session)),
+            Err(Failure::Snapshot) => Self::Snapshot,
+            Err(Failure::GrantedLess) => Self::GrantedLess,
+            Err(Failure::TooManyCodes) => Self::TooManyCodes,
+            Err(Failure::Store) => Self::Store,
+            Err(Failure::Internal) => Self::Internal,
+            Err(Failure::Api(ApiError::NotSent(_))) => Self::NotSent,
+            Err(Failure::Api(ApiError::NoAnswer(_) | ApiError::Garbled(_))) => Self::NoAnswer,
+            Err(Failure::Api(ApiError::Errcode { code, .. })) => {
+                Self::Errcode(code.code, code.rid.clone())
+            }
+        }
+    }
+
+    fn result(self) -> Result<Session, Failure> {
+        let elsewhere = || "another instance asked".to_owned();
+        Err(match self {
+            Self::Session(packed) => return Sessions::unpack(&packed).ok_or(Failure::Internal),
+            Self::Snapshot => Failure::Snapshot,
+            Self::GrantedLess => Failure::GrantedLess,
+            Self::TooManyCodes => Failure::TooManyCodes,
+            Self::Store => Failure::Store,
+            Self::Internal => Failure::Internal,
+            Self::NotSent => Failure::Api(ApiError::NotSent(elsewhere())),
+            Self::NoAnswer => Failure::Api(ApiError::NoAnswer(elsewhere())),
+            Self::Errcode(code, rid) => Failure::Api(ApiError::Errcode {
+                code: Errcode { code, rid },
+                message: elsewhere(),
+            }),
+        })
+    }
+}
+
+/// What `exchange` leads to, wherever it is made.
+pub(super) async fn once(
+    store: &Store,
+    keys: &Keyring,
+    flight: &Flight,
+    exchange: impl Future<Output = Result<Session, Failure>>,
+) -> Result<Session, Failure> {
+    if !store.is_shared() {
+        return exchange.await;
+    }
+    let (name, key) = (flight.name(), flight.key());
+    match store.put_new(&key, CLAIMED, REPLAY).await {
+        Ok(true) => {
+            let result = exchange.await;
+            if let Err(error) = tell(store, keys, &name, &key, &result).await {
+                warn!("other instances do not learn of an exchange: {error}");
+            }
+            result
+        }
+        Ok(false) => match told(store, keys, &name, &key).await {
+            Some(told) => told.result(),
+            None => Err(Failure::Api(ApiError::NoAnswer(
+                "another instance asked and said nothing".to_owned(),
+            ))),
+        },
+        Err(error) => {
+            warn!("a code is exchanged without asking the other instances: {error}");
+            exchange.await
+        }
+    }
+}
+
+async fn tell(
+    store: &Store,
+    keys: &Keyring,
+    name: &[u8],
+    key: &Key,
+    result: &Result<Session, Failure>,
+) -> Result<(), Unavailable> {
+    let told = postcard::to_stdvec(&Told::of(result)).unwrap_or_default();
+    let record = keys
+        .conceal(Purpose::Flight, name, b"", &told)
+        .map_err(|error| Unavailable(error.to_string()))?;
+    store.put(key, &record, REPLAY).await
+}
+
+/// What the instance that claimed the code tells; `None` if it never does.
+async fn told(store: &Store, keys: &Keyring, name: &[u8], key: &Key) -> Option<Told> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while tokio::time::Instant::now() < deadline {
+        let record = store.get(key).await.ok()??;
+        if record != CLAIMED {
+            let payload = keys.reveal(Purpose::Flight, name, b"", &record)?;
+            return postcard::from_bytes(&payload).ok();
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    None
+}

@@ -1,0 +1,130 @@
+//! What WeChat is asked of a visitor who is let in already: whether their
+//! consent holds, what they are called, what acts in their name.
+//!
+//! Holds always: nothing is asked on a route that asks for nothing, nor of a
+//! snapshot page's visitor; whoever withdrew their consent is not let in, and
+//! their session is ended everywhere; a question that is not answered counts for
+//! as long again as the route allows, and then the request is refused.
+
+use std::sync::Arc;
+
+use tracing::warn;
+
+use super::decide::{Decision, Permit, turn_away};
+use super::{Gateway, Visit};
+use crate::reply::Trouble;
+use crate::request::{Asked, Kind};
+use crate::route::{Auth, LoginAccount, Route};
+use crate::session::{Carried, Session};
+use crate::tokens::Useless;
+
+impl Gateway {
+    /// The same decision, or another where what WeChat says calls for it.
+    pub(super) async fn freshen<'a>(
+        &'a self,
+        decision: Decision<'a>,
+        asked: &Asked<'_>,
+        visit: &mut Visit,
+    ) -> Decision<'a> {
+        let Decision::Forward(Permit::Vouched(route, account, carried)) = decision else {
+            return decision;
+        };
+        if !route.needs_tokens() || !carried.session.has().tokens {
+            return Decision::Forward(Permit::Vouched(route, account, carried));
+        }
+        let fresh = Fresh {
+            gateway: self,
+            route,
+            account,
+        };
+        fresh.permit(*carried, asked, visit).await
+    }
+}
+
+/// A route that asks for something, and whose visitors come there.
+struct Fresh<'a> {
+    gateway: &'a Gateway,
+    route: Arc<Route>,
+    account: Arc<LoginAccount>,
+}
+
+impl<'a> Fresh<'a> {
+    async fn permit(
+        self,
+        mut carried: Carried,
+        asked: &Asked<'_>,
+        visit: &mut Visit,
+    ) -> Decision<'a> {
+        let (keeper, now) = (&self.gateway.keeper, visit.now);
+        let session = &carried.session;
+        if let Some(every) = self.route.verify_every.map(|every| every.seconds())
+            && session.verified_at() + every <= now
+        {
+            let said = keeper.consent(&self.account, session, every, now).await;
+            match said {
+                Ok(at) => {
+                    carried.session = carried.session.with_consent(at);
+                    carried.renew = true;
+                }
+                Err(Useless::Gone) => return self.withdrawn(session, asked).await,
+                Err(Useless::Store(_)) => return refuse(Trouble::StoreDown),
+                Err(_) if session.verified_at() + 2 * every > now => {}
+                Err(_) => return refuse(Trouble::NoAnswer),
+            }
+        }
+        let session = &carried.session;
+        if let Some(ttl) = self.route.profile_ttl.map(|ttl| ttl.seconds())
+            && session.profile_at() + ttl <= now
+            && asked.kind() == Kind::Navigation
+        {
+            let told = keeper.profile(&self.account, session, ttl, now).await;
+            match told {
+                Ok((at, profile)) => {
+                    carried.session = carried.session.with_profile(profile, at);
+                    carried.renew = true;
+                }
+                Err(Useless::Gone) if self.route.auth == Auth::Required => {
+                    return self.log_in(session, asked, "tokens_gone");
+                }
+                // A name that is out of date harms nobody.
+                Err(_) => {}
+            }
+        }
+        if self.route.access_token {
+            match keeper.access(&self.account, &carried.session, now).await {
+                Ok(tokens) => visit.access = Some(tokens.access().clone()),
+                Err(Useless::Gone) if self.route.auth == Auth::Required => {
+                    return self.log_in(&carried.session, asked, "tokens_gone");
+                }
+                Err(Useless::Gone) => {}
+                Err(Useless::Store(_)) => return refuse(Trouble::StoreDown),
+                Err(Useless::WeChat(_) | Useless::Late) => return refuse(Trouble::NoAnswer),
+            }
+        }
+        Decision::Forward(Permit::Vouched(self.route, self.account, Box::new(carried)))
+    }
+
+    /// The visitor took their consent back: they are logged out, everywhere.
+    async fn withdrawn(&self, session: &Session, asked: &Asked<'_>) -> Decision<'a> {
+        // Should the store not answer, the session has ended here all the same,
+        // and elsewhere ends when it is asked there.
+        if let Err(error) = self.gateway.store.revoke(&session.revocation()).await {
+            warn!("a withdrawn consent is not known to the other instances yet: {error}");
+        }
+        self.gateway.keeper.forget(session).await;
+        if self.route.auth == Auth::Optional {
+            return Decision::Forward(Permit::Anonymous(Arc::clone(&self.route)));
+        }
+        let need = self.route.need();
+        turn_away(asked, &self.route, &self.account, need, "consent_withdrawn")
+    }
+
+    fn log_in(&self, session: &Session, asked: &Asked<'_>, reason: &'static str) -> Decision<'a> {
+        let need = self.route.need().and(session.has());
+        turn_away(asked, &self.route, &self.account, need, reason)
+    }
+}
+
+fn refuse(trouble: Trouble) -> Decision<'static> {
+    Decision::Refuse(trouble, trouble.reason())
+}
