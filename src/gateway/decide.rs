@@ -94,35 +94,43 @@ impl Gateway {
             Ok(carried) if welcome || route.need().is_met_by(carried.session.has()) => {
                 vouched(carried)
             }
-            // What the first session has is asked for too: it is not lost.
-            Ok(carried) => {
-                let need = route.need().and(carried.session.has());
-                turn_away(asked, route, account, need, "session_has_too_little")
-            }
-            Err(NoSession::Unknown) => {
-                Decision::Refuse(Trouble::StoreDown, NoSession::Unknown.reason())
-            }
+            Err(NoSession::Unknown) => refuse_unknown(),
             // Nobody could be let in with the session that a login ends with.
-            Err(_) if !welcome && !self.sessions.ended().is_complete() => {
-                Decision::Refuse(Trouble::StoreDown, NoSession::Unknown.reason())
-            }
-            Err(why) => {
+            Err(_) if !welcome && !self.sessions.ended().is_complete() => refuse_unknown(),
+            found => {
                 let snapshot = match route.snapshot {
-                    Snapshot::ReadOnly => self.sessions.read_snapshot(lines(), host, account, now),
-                    Snapshot::Page => Err(why),
+                    Snapshot::ReadOnly => self
+                        .sessions
+                        .read_snapshot(lines(), host, account, now)
+                        .ok(),
+                    Snapshot::Page => None,
                 };
-                match snapshot {
-                    Ok(_) if asked.changes_something() => Decision::Refuse(
-                        Trouble::SnapshotReadOnly,
-                        Trouble::SnapshotReadOnly.reason(),
-                    ),
-                    Ok(carried) => vouched(carried),
-                    Err(_) if welcome => Decision::Forward(Permit::Anonymous(Arc::clone(route))),
-                    Err(_) => turn_away(asked, route, account, route.need(), why.reason()),
+                match (snapshot, found) {
+                    (Some(_), _) if asked.changes_something() => {
+                        let trouble = Trouble::SnapshotReadOnly;
+                        Decision::Refuse(trouble, trouble.reason())
+                    }
+                    (Some(carried), _) => vouched(carried),
+                    // What the first session has is asked for too: it is not lost.
+                    (None, Ok(carried)) => {
+                        let need = route.need().and(carried.session.has());
+                        turn_away(asked, route, account, need, "session_has_too_little")
+                    }
+                    (None, Err(_)) if welcome => {
+                        Decision::Forward(Permit::Anonymous(Arc::clone(route)))
+                    }
+                    (None, Err(why)) => {
+                        turn_away(asked, route, account, route.need(), why.reason())
+                    }
                 }
             }
         }
     }
+}
+
+/// It is not known yet which sessions have ended.
+fn refuse_unknown() -> Decision<'static> {
+    Decision::Refuse(Trouble::StoreDown, NoSession::Unknown.reason())
 }
 
 /// What becomes of a request that needs a session and has none: whoever can be

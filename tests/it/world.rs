@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Once;
 
 use wxgate::config::Plan;
+use wxgate::secret::Secret;
 use wxgate::server::{self, Running};
-use wxgate::signing::generate_key;
+use wxgate::signing::{Keyring, generate_key};
 use wxgate::simulator::{Settings, SimAccount, Simulator};
 
 use crate::app::App;
@@ -219,6 +220,40 @@ impl World {
     /// same keys.
     pub fn dir(&self) -> &Path {
         self._files.path()
+    }
+
+    /// Opens `target` as somebody who grants the profile wherever WeChat asks;
+    /// the addresses on the way come along.
+    pub async fn visit(&self, browser: &mut Browser, target: &str) -> (Answer, Vec<String>) {
+        let (answer, mut trail) = browser.visit(self.gateway, target).await;
+        let asked = trail
+            .last()
+            .filter(|url| url.contains("/connect/oauth2/authorize?"));
+        let Some((_, query)) = asked.and_then(|url| url.split_once('?')) else {
+            return (answer, trail);
+        };
+        let query = query.split('#').next().unwrap();
+        let yes = format!("/simulator/choose/authorize/{OPENID}?{query}");
+        let (answer, rest) = browser.visit(self.simulator.addr(), &yes).await;
+        trail.extend(rest);
+        (answer, trail)
+    }
+
+    /// The word by which this gateway's operators are known.
+    pub fn admin_word(&self) -> String {
+        let key = std::fs::read_to_string(self.dir().join("state/session.key")).unwrap();
+        let ring = Keyring::new(&[Secret::new(key)]).unwrap();
+        ring.admin_word().expose().to_owned()
+    }
+
+    /// Sends an operator's order to end sessions.
+    pub async fn order(&self, word: &str, order: &str) -> Answer {
+        let request = format!(
+            "POST /sessions/revoke HTTP/1.1\r\nHost: admin\r\nAuthorization: Bearer {word}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{order}",
+            order.len()
+        );
+        crate::client::send(self.admin, request).await
     }
 
     /// How many calls the exchange api got.
