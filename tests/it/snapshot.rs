@@ -139,9 +139,7 @@ async fn whoever_takes_the_full_service_is_known_from_then_on() {
     let world = world().await;
     let mut browser = looking(&world).await;
     world.simulator.set_mood(Mood::Normal);
-    let (answer, _) = world
-        .visit(&mut browser, "/.wxgate/login?to=%2Flook")
-        .await;
+    let (answer, _) = world.visit(&mut browser, "/.wxgate/login?to=%2Flook").await;
     assert_eq!(answer.status, 200);
     let seen = world.app.last();
     assert_eq!(seen.value("x-wechat-openid").as_deref(), Some(OPENID));
