@@ -141,7 +141,11 @@
 //! | a session that was there before the login | O2P 2026-34454; MAO 2026-08 | a new id at each login | `login::each_login_opens_a_session_of_its_own` |
 //! | a count of cookie pieces that the client chooses; `Cookie: ;` | MAO 2024-24814, 2023-28625 | one cookie, one piece; fuzzed | `cookies::the_app_gets_its_own_cookies_byte_for_byte`, `corpus::the_corpus_holds` |
 //! | cookies that a logout leaves | ENV 2025-55162 | deleted as they were set | `cookies::set_cookie_binds_to_host_and_https`, `endpoints::a_page_of_this_host_logs_its_visitor_out` |
-//! | a copied cookie after a logout | CS 2024-21492 | only its end, as yet: `session.max_lifetime` | `session::idle_and_absolute_limits_end_it_and_half_the_idle_time_renews_it` |
+//! | a copied cookie after a logout | CS 2024-21492 | the session is ended on the server, `revocation` | `revocation::a_copied_cookie_is_dead_after_the_logout` |
+//! | a WebSocket that outlives its session | own | `connection::ends_with` | `revocation::a_websocket_ends_with_its_session_and_no_other_does`, `revocation::a_busy_websocket_ends_with_its_session_too`, `session::waiting_for_the_end_ends` |
+//! | a consent that was withdrawn | WeChat | `verify_every`; the session is ended everywhere | `tokens::whoever_withdraws_their_consent_is_logged_out_everywhere` |
+//! | a question to WeChat that is not answered taken for a yes | own | `gateway::fresh` | `tokens::a_question_without_an_answer_counts_for_as_long_again_and_no_longer` |
+//! | a session let in while it is not known which have ended | own | `revocation::Revocations::is_complete` | `session::nobody_is_let_in_before_it_is_known_who_was_put_out` |
 //! | login CSRF, session fixation: a callback link sent to another person | O2P 2017-1000069; APX feishu-auth, dingtalk-auth | `login::carried`, then `wechat::Answer::for_login` | `login::another_browser_with_the_same_link_gets_nothing`, `login::a_state_must_be_the_cookies_own` |
 //! | a code spent before the state is compared | O2P | `wechat::Code` is lent to the state alone | `wechat::the_code_is_lent_to_its_state_alone` |
 //! | a code on any path | APX feishu-auth | `endpoints::Endpoint::Callback` alone reads it | `hostile::callbacks` |
@@ -153,13 +157,15 @@
 //! | two ids in one | O2P 2026-40574 | `wechat::OpenId` has an alphabet | `wechat::only_the_alphabet_of_ids_is_taken` |
 //! | randomness that can be guessed | CS 2024-21495 | `getrandom` alone | `wechat::a_state_is_random_and_in_wechats_alphabet` |
 //! | a difference in time that tells a secret | TRF 2026-32595, -41263 | `Mac::verify_slice`, `wechat::State::same` | `properties::a_state_is_the_same_as_itself_alone` |
-//! | a snapshot page's visitor taken for a person | WeChat | `wechat::Grant::is_snapshot` is a refusal | `pages::a_snapshot_visitor_is_asked_for_the_full_service_and_is_nobody` |
+//! | a snapshot page's visitor taken for a person | WeChat | `wechat::Grant::is_snapshot` is a refusal, or a session of its own purpose that changes nothing | `pages::a_snapshot_visitor_is_asked_for_the_full_service_and_is_nobody`, `snapshot::a_snapshot_visitor_may_look_and_change_nothing`, `snapshot::a_snapshot_visitor_is_nobody_elsewhere` |
 //! | **Secrets and the process** | | | |
+//! | tokens read from a store's disk, or put under another session | own | an AEAD, a key for each session, the visitor inside | `signing::a_record_opens_under_its_own_name_and_context_alone` |
+//! | an access token for whoever asks for the header | own | `identity::strip`, `identity::lend` on routes that say so | `tokens::an_app_gets_the_access_token_where_the_route_says_so_and_nowhere_else` |
 //! | a secret, token or code in a log, an address, an answer | POM 2024-39315, 2021-29651; TRF 2022-23469, 2026-41181 | `secret::Secret`, `logging`, texts that are `&'static str` | `secrets::nothing_secret_is_said_at_any_level`, `endpoints::me_tells_visitors_who_they_are`, `wechat::an_error_keeps_number_and_rid_and_loses_secrets` |
 //! | a secret in a core dump, or read by another process | own | `process::keep_memory_private`; secrets are wiped | `command_line::the_process_keeps_its_memory_to_itself_and_may_open_many_files` |
 //! | an answer of WeChat's without end | TRF 2026-26998 | 64 KiB, ten seconds | `login::a_code_that_wechat_never_takes_is_tried_three_times`, `wechat::what_is_not_wechats_is_garbled` |
 //! | a session in an answer that a cache shares | Pingora 2026-2836, 2025-4366 | nothing is cached; `response_filter` renews in no shared answer | `visit::a_session_is_renewed_under_a_new_key_and_at_half_its_idle_time`, `gateway::an_answer_that_caches_may_share_is_known` |
-//! | admin paths for visitors | POM 2022-24797, 2024-47616 | `admin_listen`, off unless it is set | `proxying::health_is_told_to_operators_and_not_to_visitors` |
+//! | admin paths for visitors | POM 2022-24797, 2024-47616 | `admin_listen`, off unless it is set; who orders must know the session key | `proxying::health_is_told_to_operators_and_not_to_visitors`, `revocation::nobody_but_an_operator_ends_sessions` |
 //! | a setting that is ignored, a file that breaks the parser | O2P 2021-21411; CS 2024-21493 | unknown keys are mistakes; fuzzed | `command_line::an_unknown_key_is_told_with_those_that_exist`, `corpus::the_corpus_holds` |
 //! | cookies too large for the app or the browser | ENV #27875, O2P #388 | one session below 1 KiB; other gateway cookies are hidden | `cookies::the_app_gets_its_own_cookies_byte_for_byte`, `login::a_target_too_long_for_a_cookie_loses_its_query_and_not_the_visitor` |
 //!

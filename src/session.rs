@@ -729,6 +729,57 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn nobody_is_let_in_before_it_is_known_who_was_put_out() {
+        let mut all = sessions(None);
+        let account = account("wxaaaaaaaaaaaaaaaa");
+        let cookie = line(&all.write(&session(HOST, 1000), &account, 1000));
+        let at = |all: &Sessions| read(all, &cookie, HOST, "wxaaaaaaaaaaaaaaaa", 1000);
+        assert!(at(&all).is_ok());
+        all.ended = Arc::default();
+        assert_eq!(at(&all).unwrap_err(), NoSession::Unknown);
+        all.ended.complete();
+        assert!(at(&all).is_ok());
+        all.ended.apply(&session(HOST, 1000).revocation());
+        assert_eq!(at(&all).unwrap_err(), NoSession::Ended);
+    }
+
+    #[test]
+    fn no_renewal_moves_a_session_beyond_its_end() {
+        let all = sessions(None);
+        let account = account("wxaaaaaaaaaaaaaaaa");
+        let made = Session {
+            until: 1100,
+            ..session(HOST, 1000)
+        };
+        assert_eq!(all.ends(&made), 1100);
+        let cookie = line(&all.write(&made, &account, 1050));
+        let at = |now| read(&all, &cookie, HOST, "wxaaaaaaaaaaaaaaaa", now);
+        assert!(at(1099).is_ok());
+        assert_eq!(at(1100).unwrap_err(), NoSession::Expired);
+        assert!(all.write(&made, &account, 1050).contains("Max-Age=50"));
+    }
+
+    #[tokio::test]
+    async fn waiting_for_the_end_ends() {
+        let all = sessions(None);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let soon = Session {
+            until: now.as_secs() + 1,
+            ..session(HOST, now.as_secs())
+        };
+        let patience = Duration::from_secs(10);
+        tokio::time::timeout(patience, all.until_ended(soon))
+            .await
+            .expect("an end by itself");
+        let later = session(HOST, now.as_secs());
+        let revocation = later.revocation();
+        let waiting = all.until_ended(later);
+        let revoking = async { all.ended.apply(&revocation) };
+        let both = async { tokio::join!(waiting, revoking) };
+        tokio::time::timeout(patience, both).await.expect("an end");
+    }
+
+    #[test]
     fn a_domain_shares_its_sessions_among_its_hosts() {
         let all = sessions(Some("example.com"));
         let made = session("example.com", 1000);
