@@ -43,7 +43,9 @@ fn revoke_many(sessions: &Sessions) {
     for number in 0..MANY {
         let openid = format!("oRevoked{number:020}");
         ended.apply(&Revocation::of_visitor(APP_ID, &openid, NOW));
-        let id: SessionId = (number << 64).to_be_bytes();
+        let id: SessionId = number
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+            .to_be_bytes();
         ended.apply(&Revocation::of_session(id, NOW + 3600));
     }
 }

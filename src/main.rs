@@ -401,6 +401,12 @@ fn end_sessions(revoke: &Revoke) -> ExitCode {
                 ));
             }
         };
+        if !store.keeps_revocations() {
+            return fail(
+                "no gateway listens at server.admin_listen, and nothing is kept where one could find it: set server.admin_listen or \
+                 server.state_dir",
+            );
+        }
         for revocation in &revocations {
             if let Err(error) = store.revoke(revocation).await {
                 return fail(format_args!("{error}: nothing is certain, try again"));

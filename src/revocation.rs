@@ -170,12 +170,54 @@ struct Until {
     until: Now,
 }
 
+/// How many words a [`Filter`] has: 4 MiB, enough for a few million entries.
+const WORDS: usize = 1 << 19;
+
+/// What may have been ended, by a hash: one look at one word of memory tells of
+/// nearly everything else that it was not, where the maps, which are larger than a
+/// processor's caches, would take several. What was forgotten stays in it, which
+/// costs a look into the maps and nothing else.
+struct Filter(Box<[AtomicU64]>);
+
+impl Filter {
+    fn new() -> Self {
+        Self((0..WORDS).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    /// A word, and four bits of it.
+    fn place(&self, hash: u64) -> (Option<&AtomicU64>, u64) {
+        let word = self.0.get(hash as usize & (WORDS - 1));
+        let bits = (0..4).fold(0, |bits, at| bits | 1 << ((hash >> (19 + 6 * at)) & 63));
+        (word, bits)
+    }
+
+    fn add(&self, hash: u64) {
+        let (word, bits) = self.place(hash);
+        if let Some(word) = word {
+            word.fetch_or(bits, Ordering::Release);
+        }
+    }
+
+    fn may_have(&self, hash: u64) -> bool {
+        let (word, bits) = self.place(hash);
+        word.is_none_or(|word| word.load(Ordering::Acquire) & bits == bits)
+    }
+}
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Filter(…)")
+    }
+}
+
 /// All that was ended, for every request to ask.
 #[derive(Debug)]
 pub struct Revocations {
     complete: AtomicBool,
     /// Sessions opened until then have ended; 0 for none.
     everyone: AtomicU64,
+    /// Of both maps below.
+    filter: Filter,
     sessions: papaya::HashMap<SessionId, Now>,
     /// By a fingerprint of appid and openid: a million of them must be small.
     visitors: papaya::HashMap<u128, Until>,
@@ -188,6 +230,7 @@ impl Default for Revocations {
         Self {
             complete: AtomicBool::new(false),
             everyone: AtomicU64::new(0),
+            filter: Filter::new(),
             sessions: papaya::HashMap::new(),
             visitors: papaya::HashMap::new(),
             hashers: (RandomState::new(), RandomState::new()),
@@ -231,6 +274,7 @@ impl Revocations {
         } = revocation;
         match target {
             Target::Session(id) => {
+                self.filter.add(self.hash_of_session(id));
                 let sessions = self.sessions.pin();
                 sessions.insert(*id, *until).is_none()
             }
@@ -240,7 +284,9 @@ impl Revocations {
                     before: *before,
                     until: *until,
                 };
-                let visitor = self.fingerprint(app_id, openid);
+                let hash = self.hash_of_visitor(app_id, openid);
+                self.filter.add(hash);
+                let visitor = self.fingerprint(hash, app_id, openid);
                 let known = visitors.get(&visitor).copied();
                 let later = |known: &Until| Until {
                     before: known.before.max(*before),
@@ -256,7 +302,8 @@ impl Revocations {
     /// Whether the session of `subject` has been ended.
     pub fn has_ended(&self, subject: &Subject<'_>) -> bool {
         subject.opened <= self.everyone.load(Ordering::Acquire)
-            || (!self.sessions.is_empty() && self.sessions.pin().contains_key(subject.id))
+            || (self.filter.may_have(self.hash_of_session(subject.id))
+                && self.sessions.pin().contains_key(subject.id))
             || subject.opened <= self.visitor_before(subject.app_id, subject.openid)
     }
 
@@ -272,19 +319,28 @@ impl Revocations {
     }
 
     fn visitor_before(&self, app_id: &str, openid: &str) -> Now {
-        if self.visitors.is_empty() {
+        let hash = self.hash_of_visitor(app_id, openid);
+        if !self.filter.may_have(hash) {
             return 0;
         }
         let visitors = self.visitors.pin();
         visitors
-            .get(&self.fingerprint(app_id, openid))
+            .get(&self.fingerprint(hash, app_id, openid))
             .map_or(0, |until| until.before)
     }
 
-    fn fingerprint(&self, app_id: &str, openid: &str) -> u128 {
-        let (high, low) = &self.hashers;
-        let visitor = (app_id, openid);
-        (u128::from(high.hash_one(visitor)) << 64) | u128::from(low.hash_one(visitor))
+    fn hash_of_session(&self, id: &SessionId) -> u64 {
+        // The ids are random, and signed: nobody chooses them.
+        u128::from_be_bytes(*id) as u64
+    }
+
+    fn hash_of_visitor(&self, app_id: &str, openid: &str) -> u64 {
+        self.hashers.0.hash_one((app_id, openid))
+    }
+
+    fn fingerprint(&self, hash: u64, app_id: &str, openid: &str) -> u128 {
+        let other = self.hashers.1.hash_one((app_id, openid));
+        (u128::from(hash) << 64) | u128::from(other)
     }
 
     /// Forgets what concerns no session that could live at `now`.

@@ -5,17 +5,26 @@
 //! it ends, and reaches every instance that shares the store; an answer that
 //! the store did not give is [`Unavailable`], and never a guess; nothing here
 //! knows what a record means, and what is kept is sealed before it comes here.
+//!
+//! Three kinds: [`memory`] for one machine that has nothing to lose but tokens,
+//! [`file`] for one that does, [`redis`] for several.
 
+mod file;
+mod journal;
+mod memory;
+mod redis;
 mod settings;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moka::Expiry;
-use moka::sync::Cache;
 use thiserror::Error;
 
+use self::file::FileStore;
+use self::memory::MemoryStore;
+use self::redis::RedisStore;
+pub use self::redis::Url as RedisUrl;
 pub use self::settings::{Place, Settings, Table};
 use crate::revocation::{Revocation, Revocations};
 
@@ -23,46 +32,27 @@ use crate::revocation::{Revocation, Revocations};
 pub type Key = [u8; 32];
 
 /// The store did not answer: whether it did what was asked is unknown.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("the store does not answer: {0}")]
 pub struct Unavailable(pub String);
 
-/// Why a store cannot be used at all.
+/// Why a store cannot be used at all, in words for the operator.
 #[derive(Debug, Error)]
-pub enum OpenError {
-    /// The file cannot be opened.
-    #[error("{0}")]
-    Broken(String),
-}
+#[error("{0}")]
+pub struct OpenError(String);
 
 /// The store.
 #[derive(Debug)]
 pub struct Store {
-    records: Cache<Key, (Arc<[u8]>, Duration)>,
+    kind: Kind,
     revocations: Arc<Revocations>,
-    shared: bool,
 }
 
-struct OwnTime;
-
-impl Expiry<Key, (Arc<[u8]>, Duration)> for OwnTime {
-    fn expire_after_create(
-        &self,
-        _key: &Key,
-        value: &(Arc<[u8]>, Duration),
-        _at: std::time::Instant,
-    ) -> Option<Duration> {
-        Some(value.1)
-    }
-    fn expire_after_update(
-        &self,
-        _key: &Key,
-        value: &(Arc<[u8]>, Duration),
-        _at: std::time::Instant,
-        _left: Option<Duration>,
-    ) -> Option<Duration> {
-        Some(value.1)
-    }
+#[derive(Debug)]
+enum Kind {
+    Memory(MemoryStore),
+    File(FileStore),
+    Redis(RedisStore),
 }
 
 impl Store {
@@ -70,8 +60,8 @@ impl Store {
     /// `revocations`, and keeps them equal from then on. `state_dir` is where
     /// the memory store keeps revocations.
     ///
-    /// A Redis that does not answer is waited for in the background; until it
-    /// has, `revocations` are not complete.
+    /// A Redis that does not answer is waited for, for two seconds here and then
+    /// in the background; until it has, `revocations` are not complete.
     ///
     /// # Errors
     /// When the settings or the file can never work.
@@ -80,29 +70,42 @@ impl Store {
         state_dir: Option<PathBuf>,
         revocations: Arc<Revocations>,
     ) -> Result<Arc<Self>, OpenError> {
-        let _ = (settings, state_dir);
-        revocations.complete();
-        Ok(Arc::new(Self {
-            records: Cache::builder()
-                .max_capacity(100_000)
-                .expire_after(OwnTime)
-                .build(),
-            revocations,
-            shared: false,
-        }))
+        let shared = Arc::clone(&revocations);
+        let kind = match settings.place {
+            Place::Memory => Kind::Memory(MemoryStore::open(state_dir, shared)),
+            Place::File(path) => Kind::File(FileStore::open(&path, shared)?),
+            Place::Redis(url) => {
+                Kind::Redis(RedisStore::open(&url, settings.prefix, shared).await?)
+            }
+        };
+        Ok(Arc::new(Self { kind, revocations }))
     }
 
-    /// Whether the store answers; if not, why, for the operator.
+    /// Whether the store answers, and all that was ended is known; if not, why,
+    /// for the operator.
     ///
     /// # Errors
     /// When it does not.
     pub fn ready(&self) -> Result<(), Unavailable> {
-        Ok(())
+        match &self.kind {
+            Kind::Memory(store) => store.ready(),
+            Kind::File(store) => store.ready(),
+            Kind::Redis(store) => store.ready(),
+        }
     }
 
     /// Whether other instances may share it.
     pub fn is_shared(&self) -> bool {
-        self.shared
+        matches!(self.kind, Kind::Redis(_))
+    }
+
+    /// Whether a revocation outlives this process: not so with a memory store
+    /// that has no place for them.
+    pub fn keeps_revocations(&self) -> bool {
+        match &self.kind {
+            Kind::Memory(store) => store.keeps_revocations(),
+            Kind::File(_) | Kind::Redis(_) => true,
+        }
     }
 
     /// Ends the sessions of `revocation`: here at once, and when this returns,
@@ -113,7 +116,11 @@ impl Store {
     /// until it is.
     pub async fn revoke(&self, revocation: &Revocation) -> Result<(), Unavailable> {
         self.revocations.apply(revocation);
-        Ok(())
+        match &self.kind {
+            Kind::Memory(store) => store.revoke(revocation).await,
+            Kind::File(store) => store.revoke(revocation).await,
+            Kind::Redis(store) => store.revoke(revocation).await,
+        }
     }
 
     /// Keeps `value` for `lifetime`, in place of what stood there.
@@ -126,8 +133,14 @@ impl Store {
         value: &[u8],
         lifetime: Duration,
     ) -> Result<(), Unavailable> {
-        self.records.insert(*key, (value.into(), lifetime));
-        Ok(())
+        match &self.kind {
+            Kind::Memory(store) => {
+                store.put(key, value, lifetime);
+                Ok(())
+            }
+            Kind::File(store) => store.put(key, value, lifetime).await,
+            Kind::Redis(store) => store.put(key, value, lifetime).await,
+        }
     }
 
     /// Keeps `value` for `lifetime` if nothing stands there. Says whether it did.
@@ -140,8 +153,11 @@ impl Store {
         value: &[u8],
         lifetime: Duration,
     ) -> Result<bool, Unavailable> {
-        let entry = self.records.entry(*key).or_insert((value.into(), lifetime));
-        Ok(entry.is_fresh())
+        match &self.kind {
+            Kind::Memory(store) => Ok(store.put_new(key, value, lifetime)),
+            Kind::File(store) => store.put_new(key, value, lifetime).await,
+            Kind::Redis(store) => store.put_new(key, value, lifetime).await,
+        }
     }
 
     /// What stands there.
@@ -149,7 +165,11 @@ impl Store {
     /// # Errors
     /// See [`Unavailable`].
     pub async fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, Unavailable> {
-        Ok(self.records.get(key).map(|(value, _)| value.to_vec()))
+        match &self.kind {
+            Kind::Memory(store) => Ok(store.get(key)),
+            Kind::File(store) => store.get(key).await,
+            Kind::Redis(store) => store.get(key).await,
+        }
     }
 
     /// Keeps `value` for `lifetime` if `old` stands there. Says whether it did.
@@ -163,14 +183,11 @@ impl Store {
         value: &[u8],
         lifetime: Duration,
     ) -> Result<bool, Unavailable> {
-        if self
-            .records
-            .get(key)
-            .is_none_or(|(found, _)| *found != *old)
-        {
-            return Ok(false);
+        match &self.kind {
+            Kind::Memory(store) => Ok(store.replace(key, old, value, lifetime)),
+            Kind::File(store) => store.replace(key, old, value, lifetime).await,
+            Kind::Redis(store) => store.replace(key, old, value, lifetime).await,
         }
-        self.put(key, value, lifetime).await.map(|()| true)
     }
 
     /// Removes what stands there.
@@ -178,7 +195,13 @@ impl Store {
     /// # Errors
     /// See [`Unavailable`].
     pub async fn remove(&self, key: &Key) -> Result<(), Unavailable> {
-        self.records.invalidate(key);
-        Ok(())
+        match &self.kind {
+            Kind::Memory(store) => {
+                store.remove(key);
+                Ok(())
+            }
+            Kind::File(store) => store.remove(key).await,
+            Kind::Redis(store) => store.remove(key).await,
+        }
     }
 }

@@ -47,10 +47,13 @@ const NOT_LATEST: i64 = 40001;
 /// Why a visitor's tokens are of no use.
 #[derive(Clone, Debug, Error)]
 pub enum Useless {
-    /// There are none any more, or WeChat takes them for dead: the visitor can
-    /// log in again.
-    #[error("the visitor's tokens are dead or gone")]
+    /// There are none any more, as when a memory store's process ended: the
+    /// visitor can log in again.
+    #[error("the visitor's tokens are gone")]
     Gone,
+    /// WeChat takes them for dead: the visitor's consent does not hold.
+    #[error("WeChat takes the visitor's tokens for dead")]
+    Dead,
     /// The store does not answer.
     #[error("{0}")]
     Store(String),
@@ -212,7 +215,7 @@ impl Keeper {
     /// seconds ago: when it said so.
     ///
     /// # Errors
-    /// [`Useless::Gone`] when it does not hold.
+    /// [`Useless::Dead`] when it does not hold.
     pub async fn consent(
         &self,
         account: &Arc<LoginAccount>,
@@ -257,7 +260,7 @@ impl Keeper {
                     Err(Useless::WeChat(_) | Useless::Store(_) | Useless::Late) => {
                         good_for.min(PAUSE)
                     }
-                    Ok(_) | Err(Useless::Gone) => good_for,
+                    Ok(_) | Err(Useless::Gone | Useless::Dead) => good_for,
                 };
                 said.at + good_for <= now
             };
@@ -382,7 +385,7 @@ impl Keeper {
         if current.record != stale.record {
             return Ok(current);
         }
-        let refresh = stale.tokens.refresh().ok_or(Useless::Gone)?;
+        let refresh = stale.tokens.refresh().ok_or(Useless::Dead)?;
         let renewed = self
             .api
             .refresh(&account.wechat, refresh, session.openid())
@@ -456,7 +459,7 @@ impl Keeper {
 
 fn useless(error: ApiError) -> Useless {
     match error {
-        ApiError::Errcode { ref code, .. } if is_end(code) => Useless::Gone,
+        ApiError::Errcode { ref code, .. } if is_end(code) => Useless::Dead,
         error => Useless::WeChat(error),
     }
 }

@@ -66,7 +66,9 @@ impl<'a> Fresh<'a> {
                     carried.session = carried.session.with_consent(at);
                     carried.renew = true;
                 }
-                Err(Useless::Gone) => return self.withdrawn(session, asked).await,
+                Err(Useless::Dead) => return self.withdrawn(session, asked).await,
+                // Nothing is known against the visitor, and nothing for them.
+                Err(Useless::Gone) => return self.unknown(session, asked),
                 Err(Useless::Store(_)) => return refuse(Trouble::StoreDown),
                 Err(_) if session.verified_at() + 2 * every > now => {}
                 Err(_) => return refuse(Trouble::NoAnswer),
@@ -83,8 +85,8 @@ impl<'a> Fresh<'a> {
                     carried.session = carried.session.with_profile(profile, at);
                     carried.renew = true;
                 }
-                Err(Useless::Gone) if self.route.auth == Auth::Required => {
-                    return self.log_in(session, asked, "tokens_gone");
+                Err(Useless::Gone | Useless::Dead) if self.route.auth == Auth::Required => {
+                    return self.log_in(session, asked);
                 }
                 // A name that is out of date harms nobody.
                 Err(_) => {}
@@ -93,10 +95,10 @@ impl<'a> Fresh<'a> {
         if self.route.access_token {
             match keeper.access(&self.account, &carried.session, now).await {
                 Ok(tokens) => visit.access = Some(tokens.access().clone()),
-                Err(Useless::Gone) if self.route.auth == Auth::Required => {
-                    return self.log_in(&carried.session, asked, "tokens_gone");
+                Err(Useless::Gone | Useless::Dead) if self.route.auth == Auth::Required => {
+                    return self.log_in(&carried.session, asked);
                 }
-                Err(Useless::Gone) => {}
+                Err(Useless::Gone | Useless::Dead) => {}
                 Err(Useless::Store(_)) => return refuse(Trouble::StoreDown),
                 Err(Useless::WeChat(_) | Useless::Late) => return refuse(Trouble::NoAnswer),
             }
@@ -119,9 +121,17 @@ impl<'a> Fresh<'a> {
         turn_away(asked, &self.route, &self.account, need, "consent_withdrawn")
     }
 
-    fn log_in(&self, session: &Session, asked: &Asked<'_>, reason: &'static str) -> Decision<'a> {
+    /// Whether the consent holds cannot be asked any more.
+    fn unknown(&self, session: &Session, asked: &Asked<'_>) -> Decision<'a> {
+        match self.route.auth {
+            Auth::Optional => Decision::Forward(Permit::Anonymous(Arc::clone(&self.route))),
+            Auth::Required | Auth::None => self.log_in(session, asked),
+        }
+    }
+
+    fn log_in(&self, session: &Session, asked: &Asked<'_>) -> Decision<'a> {
         let need = self.route.need().and(session.has());
-        turn_away(asked, &self.route, &self.account, need, reason)
+        turn_away(asked, &self.route, &self.account, need, "tokens_gone")
     }
 }
 

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use toml::Spanned;
 
-use crate::secret::{Secret, SecretSource};
+use super::RedisUrl;
+use crate::secret::SecretSource;
 
 /// `[store]`: what no cookie may hold.
 #[derive(Debug, Deserialize)]
@@ -51,8 +52,8 @@ pub enum Place {
     Memory,
     /// In this file.
     File(PathBuf),
-    /// In the Redis at this URL, which may hold a password.
-    Redis(Secret),
+    /// In this Redis.
+    Redis(RedisUrl),
 }
 
 impl Table {
@@ -67,7 +68,13 @@ impl Table {
             Kind::Memory => Place::Memory,
             Kind::File(path) => Place::File(base.join(path)),
             Kind::Redis(source) => match source.read(base) {
-                Ok(url) => Place::Redis(url),
+                Ok(url) => match RedisUrl::parse(&url) {
+                    Ok(url) => Place::Redis(url),
+                    Err(message) => {
+                        mistake(&span, message);
+                        return None;
+                    }
+                },
                 Err(error) => {
                     mistake(&span, error.to_string());
                     return None;

@@ -75,6 +75,14 @@ impl Wire {
         }
     }
 
+    /// The same where nobody may listen.
+    pub async fn try_to(addr: SocketAddr) -> Option<Self> {
+        Some(Self {
+            stream: TcpStream::connect(addr).await.ok()?,
+            buffer: Vec::new(),
+        })
+    }
+
     /// The same from another address of this machine.
     pub async fn from(address: IpAddr, addr: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();

@@ -24,6 +24,7 @@ mod command_line;
 mod corpus;
 mod endpoints;
 mod hostile;
+mod kill;
 mod limits;
 mod login;
 mod pages;

@@ -6,6 +6,16 @@ use crate::process::{Process, free_address};
 use crate::world::{Extra, OPENID, files, gateway_toml, install_crypto, simulator};
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_sigkills_bring_nobody_back_with_the_memory_store() {
+    crate::kill::kills("kind = \"memory\"", 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_sigkills_bring_nobody_back_with_the_file_store() {
+    crate::kill::kills("kind = { file = \"store.redb\" }", 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sessions_and_logins_survive_sigkill() {
     install_crypto();
     let gateway = free_address();
