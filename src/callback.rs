@@ -208,7 +208,7 @@ impl Callbacks {
     ) -> bool {
         self.sessions
             .read(asked.cookie_lines(), &login.host, account, seconds(now))
-            .is_ok_and(|carried| login.need.is_met_by(carried.session.has()))
+            .is_ok_and(|carried| login.is_met_by(&carried.session))
     }
 
     /// No login of this browser's: it took too long, cookies are off, or the
@@ -368,6 +368,7 @@ impl Callbacks {
             host: &login.host,
             account,
             need: login.need,
+            instead_of: login.instead_of,
             attempt: login.state.attempt() + 1,
             to: login.to,
         };

@@ -88,6 +88,18 @@ pub fn login_path(to: &ReturnTo) -> String {
     format!("{PREFIX}/login?to={to}")
 }
 
+/// The same where the page at `to` was refused something at `wanted`: the login is
+/// that of the latter's route.
+pub fn login_path_for(to: &ReturnTo, wanted: Option<&ReturnTo>) -> String {
+    let path = login_path(to);
+    let Some(wanted) = wanted.filter(|wanted| !wanted.reads_as_host()) else {
+        return path;
+    };
+    let joint = if path.contains('?') { '&' } else { '?' };
+    let wanted: String = form_urlencoded::byte_serialize(wanted.as_str().as_bytes()).collect();
+    format!("{path}{joint}for={wanted}")
+}
+
 /// Where a visitor of `host` begins who wants nothing in particular.
 pub fn home(host: &Host, routes: &Routes) -> ReturnTo {
     ReturnTo::of_request(&routes.origin(host), routes.home(host)).unwrap_or_else(ReturnTo::root)
@@ -105,6 +117,8 @@ pub fn login_again(to: &ReturnTo) -> String {
 pub struct LoginQuery {
     /// Where to go afterwards.
     pub to: ReturnTo,
+    /// What was refused on that page, if it was something else.
+    pub wanted: Option<ReturnTo>,
     /// Which try this is: a callback whose cookie was missing counts as one.
     pub attempt: u8,
 }
@@ -115,16 +129,24 @@ impl LoginQuery {
     pub fn read(asked: &Asked<'_>, routes: &Routes) -> Option<Self> {
         let origin = routes.origin(&asked.host);
         let pairs = || form_urlencoded::parse(asked.query.unwrap_or_default().as_bytes());
-        let mut targets = pairs()
-            .filter(|(name, _)| name == "to")
-            .map(|(_, value)| value);
-        let to = match (targets.next(), targets.next()) {
-            (None, _) => home(&asked.host, routes),
-            (Some(to), None) => ReturnTo::of_parameter(&origin, &to)?,
-            (Some(_), Some(_)) => return None,
+        let only = |wanted: &str| {
+            let mut targets = pairs()
+                .filter(|(name, _)| name == wanted)
+                .map(|(_, value)| value);
+            match (targets.next(), targets.next()) {
+                (None, _) => Some(None),
+                (Some(to), None) => ReturnTo::of_parameter(&origin, &to).map(Some),
+                (Some(_), Some(_)) => None,
+            }
         };
+        let to = only("to")?.unwrap_or_else(|| home(&asked.host, routes));
+        let wanted = only("for")?;
         let attempt = u8::from(pairs().any(|(name, _)| name == "again"));
-        Some(Self { to, attempt })
+        Some(Self {
+            to,
+            wanted,
+            attempt,
+        })
     }
 }
 

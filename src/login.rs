@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::cookies::{self, CookieSettings, MaxAge};
 use crate::origin::{Host, PublicOrigin, PublicScheme, ReturnTo};
 use crate::reply::Reply;
+use crate::revocation::SessionId;
 use crate::route::{LoginAccount, Need};
-use crate::session::{Millis, Sessions};
+use crate::session::{Millis, Session, Sessions};
 use crate::signing::{MAX_TOKEN, Purpose};
 use crate::wechat::{Scope, State};
 
@@ -44,6 +45,8 @@ pub struct Login {
     pub app_id: String,
     /// What the session that it ends with must have.
     pub need: Need,
+    /// The session that is not enough, whatever it tells: its tokens are gone.
+    pub instead_of: Option<SessionId>,
     /// Where the visitor wanted to go.
     pub to: ReturnTo,
     /// When it began.
@@ -67,6 +70,7 @@ struct Wire<'a> {
     started: u64,
     finished: Option<u64>,
     tokens: bool,
+    instead_of: Option<SessionId>,
 }
 
 /// What a new login is about.
@@ -78,6 +82,8 @@ pub struct Start<'a> {
     pub account: &'a LoginAccount,
     /// What the session that it ends with must have.
     pub need: Need,
+    /// The session that is not enough, whatever it tells.
+    pub instead_of: Option<SessionId>,
     /// Where the visitor wants to go.
     pub to: ReturnTo,
     /// Which try this is, from 0.
@@ -104,6 +110,7 @@ pub fn start<'h>(
         account: start.account.name.as_str().to_owned(),
         app_id: start.account.wechat.app_id().as_str().to_owned(),
         need: start.need,
+        instead_of: start.instead_of,
         to: start.to,
         started: now,
         finished: None,
@@ -212,6 +219,7 @@ impl Login {
                 scope: wire.scope,
                 tokens: wire.tokens,
             },
+            instead_of: wire.instead_of,
             to: ReturnTo::of_request(&origin, wire.to)?,
             started: wire.started,
             finished: wire.finished,
@@ -230,6 +238,7 @@ impl Login {
             started: self.started,
             finished: self.finished,
             tokens: self.need.tokens,
+            instead_of: self.instead_of,
         };
         let payload = postcard::to_stdvec(&wire).unwrap_or_default();
         let token = sessions.keys().seal(Purpose::Login, &payload);
@@ -259,6 +268,11 @@ impl Login {
     /// `Set-Cookie` that ends this login.
     pub fn forget(&self, sessions: &Sessions) -> String {
         forget_piece(sessions.cookies(), self.state.piece())
+    }
+
+    /// Whether `session` is what this login is for.
+    pub fn is_met_by(&self, session: &Session) -> bool {
+        self.need.is_met_by(session.has()) && self.instead_of.as_ref() != Some(session.id())
     }
 
     /// How many logins of the same kind this browser finished just before
@@ -293,6 +307,7 @@ mod tests {
             account: "shop".to_owned(),
             app_id: "wx1".to_owned(),
             need: BASE,
+            instead_of: None,
             to: ReturnTo::root(),
             started,
             finished,
@@ -363,6 +378,7 @@ mod tests {
                 started: 1,
                 finished: None,
                 tokens: false,
+                instead_of: None,
             };
             let payload = postcard::to_stdvec(&wire).unwrap();
             let token = sessions.keys().seal(Purpose::Login, &payload);

@@ -194,6 +194,12 @@ impl Keeper {
         }
     }
 
+    /// Whether there are tokens of `session`, as far as is known: a store that
+    /// does not answer may have them.
+    pub async fn has(&self, session: &Session) -> bool {
+        !matches!(self.load(session).await, Err(Useless::Gone))
+    }
+
     /// An access token that is good for a while.
     ///
     /// # Errors
@@ -267,6 +273,9 @@ impl Keeper {
             let entry = this.said.entry((*session.id(), question));
             let answer = async {
                 let answer = this.put(question, &account, &session, now).await;
+                if matches!(answer, Err(Useless::Dead)) {
+                    this.forget(&session).await;
+                }
                 if let Err(error) = &answer {
                     warn!(
                         account = account.name.as_str(),
@@ -339,6 +348,7 @@ impl Keeper {
             let renewed = this.renewals.get_with(*session.id(), renewal).await;
             match &renewed {
                 Ok(kept) => this.opened.insert(*session.id(), kept.clone()).await,
+                Err(Useless::Dead) => this.forget(&session).await,
                 Err(_) => this.opened.invalidate(session.id()).await,
             }
             renewed
@@ -406,9 +416,6 @@ impl Keeper {
     }
 
     async fn open(&self, session: &Session) -> Result<Kept, Useless> {
-        if !session.has().tokens {
-            return Err(Useless::Gone);
-        }
         let opened = self
             .opened
             .try_get_with(*session.id(), self.load(session))
@@ -417,6 +424,9 @@ impl Keeper {
     }
 
     async fn load(&self, session: &Session) -> Result<Kept, Useless> {
+        if !session.has().tokens {
+            return Err(Useless::Gone);
+        }
         let record = self.store.get(&key(b"tokens\0", session)).await?;
         let record: Arc<[u8]> = record.ok_or(Useless::Gone)?.into();
         let payload = self

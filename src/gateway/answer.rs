@@ -3,6 +3,8 @@
 //! Holds always: every answer notes in the access log which way was taken and
 //! why; people get pages and programs get JSON.
 
+use std::sync::Arc;
+
 use http::{Method, StatusCode, header};
 use serde_json::json;
 use tracing::warn;
@@ -18,6 +20,7 @@ use crate::origin::ReturnTo;
 use crate::reply::{Onward, Page, Reply, Trouble};
 use crate::request::{Asked, Kind, Unreadable};
 use crate::route::{Decided, OutsideWeChat};
+use crate::session::Carried;
 
 impl Gateway {
     /// Carries out a decision: `None` forwards.
@@ -48,11 +51,12 @@ impl Gateway {
                 visit.log.decided(Way::VerifyFile, "verify_file");
                 Some(Reply::text(file.content()))
             }
-            Decision::Login(_route, account, need, reason) => {
+            Decision::Login(away, reason) => {
                 let start = login::Start {
                     host: &asked.host,
-                    account: &account,
-                    need,
+                    account: &away.account,
+                    need: away.need,
+                    instead_of: away.instead_of,
                     to: self.way_back(asked),
                     attempt: 0,
                 };
@@ -171,7 +175,7 @@ impl Gateway {
         }
         match endpoint {
             Endpoint::Callback => self.callback(asked, visit).await,
-            Endpoint::Login => self.login_endpoint(asked, visit),
+            Endpoint::Login => self.login_endpoint(asked, visit).await,
             Endpoint::Logout => self.logout(asked, visit).await,
             Endpoint::Me | Endpoint::OpenId => self.who_am_i(endpoint, asked, visit),
             Endpoint::Jwks => match &self.assertions {
@@ -204,14 +208,16 @@ impl Gateway {
         reply.with_cookie(&self.sessions.write(session, &account, visit.now))
     }
 
-    /// `login?to=`: the way that the target's own route prescribes.
-    fn login_endpoint(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
+    /// `login?to=`: the way that the target's own route prescribes, or that of
+    /// `for=`, where something on the target's page was refused.
+    async fn login_endpoint(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
         let Some(query) = LoginQuery::read(asked, &self.routes) else {
             visit.log.decided(Way::Refused, "bad_return_to");
             return self.page(Trouble::BadRequest, asked, &ReturnTo::root(), visit);
         };
         let target = query.to.on(&self.routes.origin(&asked.host));
-        let path = query.to.as_str().split('?').next().unwrap_or("/");
+        let wanted = query.wanted.as_ref().unwrap_or(&query.to);
+        let path = wanted.as_str().split('?').next().unwrap_or("/");
         let Decided::Route(route) = self.routes.decide(&asked.host, path) else {
             visit.log.decided(Way::Refused, "no_route");
             return self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit);
@@ -222,11 +228,19 @@ impl Gateway {
         let session = self
             .sessions
             .read(asked.cookie_lines(), &asked.host, account, visit.now);
-        let has = session.map(|carried| carried.session.has());
-        if has.is_ok_and(|has| route.need().is_met_by(has)) {
-            return Reply::redirect(&target);
-        }
-        let need = has.map_or(route.need(), |has| route.need().and(has));
+        let mut instead_of = None;
+        let need = match session {
+            Ok(Carried { session, .. }) => {
+                let needs = route.need().tokens && session.has().tokens;
+                if needs && !self.keeper.has(&session).await {
+                    instead_of = Some(*session.id());
+                } else if route.need().is_met_by(session.has()) {
+                    return Reply::redirect(&target);
+                }
+                route.need().and(session.has())
+            }
+            Err(_) => route.need(),
+        };
         if asked.kind() == Kind::Other {
             // A picture or a script cannot log anybody in.
             return self.login_required(asked);
@@ -240,6 +254,7 @@ impl Gateway {
             host: &asked.host,
             account,
             need,
+            instead_of,
             to: query.to,
             attempt: query.attempt,
         };
@@ -278,10 +293,23 @@ impl Gateway {
             .page_of(origin.as_str())
             .and_then(|page| ReturnTo::of_parameter(&origin, page))
             .unwrap_or_else(|| endpoints::home(&asked.host, &self.routes));
+        let path = page.as_str().split('?').next().unwrap_or("/");
+        let route = |path| match Endpoint::at(path) {
+            None => self.routes.decide(&asked.host, path),
+            Some(_) => Decided::None,
+        };
+        // The page may be content with less than what it asked for: logging in for
+        // the page alone would then lead back here.
+        let wanted = match (route(asked.path), route(path)) {
+            (Decided::Route(own), Decided::Route(page)) if !Arc::ptr_eq(own, page) => {
+                ReturnTo::of_request(&origin, asked.path)
+            }
+            _ => None,
+        };
         Reply::login_required(&format!(
             "{}{}",
             origin.as_str(),
-            endpoints::login_path(&page)
+            endpoints::login_path_for(&page, wanted.as_ref())
         ))
     }
 

@@ -9,6 +9,7 @@ use super::Gateway;
 use crate::endpoints::Endpoint;
 use crate::reply::Trouble;
 use crate::request::{Asked, Kind};
+use crate::revocation::SessionId;
 use crate::route::{Auth, Decided, LoginAccount, Need, OutsideWeChat, Route, Snapshot};
 use crate::session::{Carried, NoSession, Now, Session};
 use crate::wechat::account::VerifyFile;
@@ -42,12 +43,21 @@ impl Permit {
     }
 }
 
+/// A visitor who is to be sent to WeChat.
+pub(super) struct Away {
+    pub(super) route: Arc<Route>,
+    pub(super) account: Arc<LoginAccount>,
+    pub(super) need: Need,
+    /// The session that is not enough, whatever it tells: its tokens are gone.
+    pub(super) instead_of: Option<SessionId>,
+}
+
 /// What is to be done with a request.
 pub(super) enum Decision<'a> {
     Own(Endpoint),
     VerifyFile(&'a VerifyFile),
     Forward(Permit),
-    Login(Arc<Route>, Arc<LoginAccount>, Need, &'static str),
+    Login(Away, &'static str),
     Refuse(Trouble, &'static str),
     MethodNotAllowed(&'a Arc<Route>),
     LoginRequired(&'static str),
@@ -145,7 +155,13 @@ pub(super) fn turn_away<'a>(
     let may_go = asked.inside_wechat() || route.outside_wechat == OutsideWeChat::Redirect;
     match asked.kind() {
         Kind::Navigation if may_go => {
-            Decision::Login(Arc::clone(route), Arc::clone(account), need, reason)
+            let away = Away {
+                route: Arc::clone(route),
+                account: Arc::clone(account),
+                need,
+                instead_of: None,
+            };
+            Decision::Login(away, reason)
         }
         Kind::Navigation => Decision::Refuse(Trouble::OutsideWeChat, reason),
         Kind::Form => Decision::Refuse(Trouble::SessionEnded, reason),

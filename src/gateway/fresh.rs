@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use super::decide::{Decision, Permit, turn_away};
+use super::decide::{Away, Decision, Permit, turn_away};
 use super::{Gateway, Visit};
 use crate::reply::Trouble;
 use crate::request::{Asked, Kind};
@@ -131,7 +131,13 @@ impl<'a> Fresh<'a> {
 
     fn log_in(&self, session: &Session, asked: &Asked<'_>) -> Decision<'a> {
         let need = self.route.need().and(session.has());
-        turn_away(asked, &self.route, &self.account, need, "tokens_gone")
+        match turn_away(asked, &self.route, &self.account, need, "tokens_gone") {
+            Decision::Login(away, why) => {
+                let instead_of = Some(*session.id());
+                Decision::Login(Away { instead_of, ..away }, why)
+            }
+            other => other,
+        }
     }
 }
 

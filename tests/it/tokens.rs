@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use wxgate::simulator::{Api, Mood};
 
+use crate::app::App;
 use crate::client::{Answer, Browser, WECHAT, send, split};
-use crate::world::{Extra, OPENID, World};
+use crate::process::{Process, free_address};
+use crate::world::{Extra, OPENID, World, files, gateway_toml, install_crypto, simulator};
 
 /// Routes that need tokens, each for another reason.
 const ROUTES: &str = r#"
@@ -320,6 +322,87 @@ async fn an_app_gets_the_access_token_where_the_route_says_so_and_nowhere_else()
         .ask("GET", world.gateway, "/trusted", &forged, b"")
         .await;
     assert_eq!(world.app.last().value("x-wechat-access-token"), Some(token));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_went_with_their_process_are_got_anew() {
+    install_crypto();
+    let gateway = free_address();
+    let app = App::start().await;
+    let simulator = simulator(gateway).await;
+    let files = files();
+    let config = files.path().join("gateway.toml");
+    let extra = Extra {
+        session: "keys = [{ file = \"key\" }]",
+        tables: ROUTES,
+        ..Extra::default()
+    };
+    let text = gateway_toml(gateway, app.addr, &simulator, &extra);
+    std::fs::write(&config, text).unwrap();
+    let mut process = Process::gateway(&config);
+    let mut browser = Browser::new(WECHAT);
+    for target in ["/trusted", "/checked/seldom"] {
+        let (answer, _) = browser.visit(gateway, target).await;
+        assert_eq!(answer.status, 200);
+    }
+    process.kill();
+    let _process = Process::gateway(&config);
+    assert_eq!(browser.open(gateway, "/").await.status, 200);
+    // A program is told where to log in, and that leads back with tokens.
+    let page = format!("http://{gateway}/cart");
+    let program = [("Accept", "application/json"), ("Referer", page.as_str())];
+    let answer = browser.ask("GET", gateway, "/trusted", &program, b"").await;
+    assert_eq!(answer.status, 401);
+    let login = answer.json()["login_url"].as_str().unwrap().to_owned();
+    assert!(
+        login.ends_with("/.wxgate/login?to=%2Fcart&for=%2Ftrusted"),
+        "{login}"
+    );
+    let before = simulator.calls().exchange.total;
+    let (answer, trail) = browser.visit(gateway, &split(&login).1).await;
+    assert_eq!(answer.status, 200, "{trail:?}");
+    assert_eq!(trail.last(), Some(&page));
+    assert_eq!(simulator.calls().exchange.total, before + 1);
+    let answer = browser.ask("GET", gateway, "/trusted", &program, b"").await;
+    assert_eq!(answer.status, 200);
+    // The same for a page.
+    drop(_process);
+    let _process = Process::gateway(&config);
+    let (answer, trail) = browser.visit(gateway, "/trusted?x=1").await;
+    assert_eq!(answer.status, 200, "{trail:?}");
+    assert_eq!(simulator.calls().exchange.total, before + 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_may_have_less_than_what_it_asks_for_gets_more() {
+    let world = world().await;
+    let mut browser = world.visitor().await;
+    let page = format!("http://{}/", world.gateway);
+    let program = [("Accept", "application/json"), ("Referer", page.as_str())];
+    let answer = browser
+        .ask("GET", world.gateway, "/member", &program, b"")
+        .await;
+    assert_eq!(answer.status, 401);
+    let login = answer.json()["login_url"].as_str().unwrap().to_owned();
+    let (answer, trail) = world.visit(&mut browser, &split(&login).1).await;
+    assert_eq!(answer.status, 200, "{trail:?}");
+    assert_eq!(trail.last(), Some(&page));
+    let answer = browser
+        .ask("GET", world.gateway, "/member", &program, b"")
+        .await;
+    assert_eq!(answer.status, 200);
+    for wrong in [
+        "for=//evil.example",
+        "for=https://evil.example/",
+        "for=/a&for=/b",
+    ] {
+        let target = format!("/.wxgate/login?to=/&{wrong}");
+        assert_eq!(
+            browser.open(world.gateway, &target).await.status,
+            400,
+            "{wrong}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,10 +40,11 @@ pub fn session_token(sessions: &Sessions) -> String {
 
 fn login_token(sessions: &Sessions) -> String {
     let unfinished: Option<u64> = None;
+    let nobody: Option<[u8; 16]> = None;
     let wire = (
         (STATE, HOST, "shop", APP_ID),
         (Scope::Base, "/orders?page=2", NOW * 1000, unfinished),
-        false,
+        (false, nobody),
     );
     let payload = postcard::to_stdvec(&wire).unwrap();
     sessions.keys().seal(Purpose::Login, &payload)
