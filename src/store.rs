@@ -14,6 +14,7 @@ mod journal;
 mod memory;
 mod redis;
 mod settings;
+mod thread;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
@@ -20,6 +20,7 @@ use redb::{
 use tokio::sync::oneshot;
 use tracing::error;
 
+use super::thread::Worker;
 use super::{Key, OpenError, Unavailable};
 use crate::revocation::{Revocation, Revocations};
 
@@ -49,7 +50,7 @@ type Answer = oneshot::Sender<Result<bool, Unavailable>>;
 #[derive(Debug)]
 pub(super) struct FileStore {
     database: Arc<Database>,
-    sender: Sender<(Change, Answer)>,
+    worker: Worker<(Change, Answer)>,
     trouble: Arc<Mutex<Option<String>>>,
 }
 
@@ -95,7 +96,6 @@ impl FileStore {
         revocations.complete();
         let database = Arc::new(database);
         let trouble = Arc::default();
-        let (sender, receiver) = channel();
         let writer = Writer {
             path: path.to_owned(),
             database: Arc::clone(&database),
@@ -103,13 +103,11 @@ impl FileStore {
             unsaved: Vec::new(),
             trouble: Arc::clone(&trouble),
         };
-        std::thread::Builder::new()
-            .name("wxgate-store".to_owned())
-            .spawn(move || writer.run(&receiver))
+        let worker = Worker::start("wxgate-store", |receiver| writer.run(receiver))
             .map_err(|error| broken(path, error))?;
         Ok(Self {
             database,
-            sender,
+            worker,
             trouble,
         })
     }
@@ -124,7 +122,9 @@ impl FileStore {
     async fn change(&self, change: Change) -> Result<bool, Unavailable> {
         let (answer, answered) = oneshot::channel();
         let ended = || Unavailable("the store's thread has ended".to_owned());
-        self.sender.send((change, answer)).map_err(|_| ended())?;
+        if !self.worker.give((change, answer)) {
+            return Err(ended());
+        }
         answered.await.map_err(|_| ended())?
     }
 

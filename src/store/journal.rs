@@ -17,7 +17,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
@@ -26,6 +26,7 @@ use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use super::Unavailable;
+use super::thread::Worker;
 use crate::revocation::{Revocation, Revocations};
 
 const NAME: &str = "revocations";
@@ -41,7 +42,7 @@ type Answer = oneshot::Sender<Result<(), Unavailable>>;
 /// The journal. Its thread ends when it is dropped.
 #[derive(Debug)]
 pub(super) struct Journal {
-    sender: Sender<(String, Answer)>,
+    worker: Worker<(String, Answer)>,
     trouble: Arc<Mutex<Option<String>>>,
 }
 
@@ -145,11 +146,8 @@ impl Journal {
         };
         writer.read_news()?;
         let trouble = Arc::clone(&writer.trouble);
-        let (sender, receiver) = channel();
-        std::thread::Builder::new()
-            .name("wxgate-journal".to_owned())
-            .spawn(move || writer.run(&receiver))?;
-        Ok(Self { sender, trouble })
+        let worker = Worker::start("wxgate-journal", |receiver| writer.run(receiver))?;
+        Ok(Self { worker, trouble })
     }
 
     pub(super) fn ready(&self) -> Result<(), Unavailable> {
@@ -161,10 +159,11 @@ impl Journal {
 
     pub(super) async fn write(&self, revocation: &Revocation) -> Result<(), Unavailable> {
         let (answer, answered) = oneshot::channel();
-        let ended = |_| Unavailable("the journal's thread has ended".to_owned());
-        let entry = (line_of(revocation), answer);
-        self.sender.send(entry).map_err(|_| ended(()))?;
-        answered.await.map_err(|_| ended(()))?
+        let ended = || Unavailable("the journal's thread has ended".to_owned());
+        if !self.worker.give((line_of(revocation), answer)) {
+            return Err(ended());
+        }
+        answered.await.map_err(|_| ended())?
     }
 }
 

@@ -109,8 +109,12 @@ impl MemoryStore {
     }
 
     pub(super) fn put_new(&self, key: &Key, value: &[u8], lifetime: Duration) -> bool {
-        let entry = self.records.entry(*key).or_insert(held(value, lifetime));
-        entry.is_fresh()
+        // Not `or_insert`, which looks first and puts then.
+        let result = (self.records.entry(*key)).and_compute_with(|found| match found {
+            Some(_) => Op::Nop,
+            None => Op::Put(held(value, lifetime)),
+        });
+        matches!(result, CompResult::Inserted(_))
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<Vec<u8>> {

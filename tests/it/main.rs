@@ -15,6 +15,7 @@
 mod app;
 mod checks;
 mod client;
+mod conformance;
 mod h2;
 mod process;
 mod world;
@@ -34,6 +35,7 @@ mod revocation;
 mod secrets;
 mod snapshot;
 mod source;
+mod stores;
 mod survival;
 mod tokens;
 mod visit;
