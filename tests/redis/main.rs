@@ -23,5 +23,6 @@ mod process;
 #[path = "../it/world.rs"]
 mod world;
 
+mod gateways;
 mod servers;
 mod store;
