@@ -18,7 +18,8 @@ use moka::future::Cache;
 use sha2::{Digest as _, Sha256};
 use tracing::{info, warn};
 
-use self::exchange::{Failure, Work, consequence, seconds};
+use self::exchange::{Complaints, Failure, Work, consequence, seconds};
+use crate::circuit::{Circuits, Kind, Shut};
 use crate::endpoints;
 use crate::limits::Logins;
 use crate::login::{self, Login};
@@ -30,7 +31,7 @@ use crate::session::{Millis, Session, Sessions};
 use crate::store::{Key, Store};
 use crate::tokens::Keeper;
 use crate::wechat::callback::{NoAnswer, Verdict};
-use crate::wechat::{Answer, Api, ApiError, Code, Errcode, State};
+use crate::wechat::{Answer, Api, ApiError, Code, Errcode, Meaning, State};
 
 /// How many logins in a row may end without the session being kept.
 const MAX_ROUNDS: usize = 3;
@@ -60,6 +61,8 @@ pub struct Shown {
     pub to: ReturnTo,
     /// WeChat's error, if it was one.
     pub errcode: Option<Errcode>,
+    /// In how many seconds it may be tried again, where that is known.
+    pub retry_after: Option<u64>,
     /// Cookies to set, which end the login.
     pub cookies: Vec<String>,
 }
@@ -73,6 +76,8 @@ pub struct Callbacks {
     store: Arc<Store>,
     routes: Arc<Routes>,
     logins: Arc<Logins>,
+    circuits: Circuits,
+    complaints: Complaints,
     flights: Cache<Flight, Result<Session, Failure>>,
     /// How many codes each login has had exchanged.
     codes: Cache<State, Arc<AtomicUsize>>,
@@ -118,6 +123,8 @@ impl Callbacks {
             store,
             routes,
             logins,
+            circuits: Circuits::default(),
+            complaints: Complaints::default(),
             codes: Cache::builder()
                 .max_capacity(100_000)
                 .time_to_live(CODE_MEMORY)
@@ -128,6 +135,11 @@ impl Callbacks {
                 .time_to_live(REPLAY)
                 .build(),
         }
+    }
+
+    /// Whether accounts' quotas are used up.
+    pub fn circuits(&self) -> &Circuits {
+        &self.circuits
     }
 
     /// Answers a request to [`login::CALLBACK_PATH`].
@@ -245,7 +257,20 @@ impl Callbacks {
             cookies: vec![login.forget(&self.sessions)],
             to: login.to,
             errcode,
+            retry_after: None,
         })
+    }
+
+    /// The account's quota is used up; the login is over, for its code would be
+    /// too old afterwards.
+    fn quota(&self, login: Login, errcode: Option<Errcode>, shut: Shut) -> Outcome {
+        match self.end(login, Trouble::Quota, errcode) {
+            Outcome::Show(shown) => Outcome::Show(Shown {
+                retry_after: Some(shut.seconds),
+                ..shown
+            }),
+            going @ Outcome::Go(..) => going,
+        }
     }
 
     async fn exchange(
@@ -256,6 +281,9 @@ impl Callbacks {
         code: &Code,
         now: Millis,
     ) -> Outcome {
+        if let Err(shut) = self.circuits.exchange(&account, now) {
+            return self.quota(login, None, shut);
+        }
         // Every duplicate waits too, and holds memory while it does. Nothing is
         // spent: the same callback may be opened again.
         let Some(_waiting) = self.logins.wait() else {
@@ -266,6 +294,7 @@ impl Callbacks {
         };
         match self.exchange_once(&login, &account, code, now).await {
             Ok(session) => {
+                self.circuits.worked(&account);
                 let cookie = self.sessions.write(&session, &account, seconds(now));
                 info!(host = %login.host, account = account.name.as_str(), "a visitor logged in");
                 match self.go_on(login, "logged_in", now) {
@@ -307,6 +336,7 @@ impl Callbacks {
                 host: &login.host,
                 need: login.need,
                 admits_snapshots: self.admits_snapshots(login),
+                complaints: &self.complaints,
                 now,
             };
             shared::once(&self.store, self.sessions.keys(), &flight, work.run(code)).await
@@ -341,6 +371,17 @@ impl Callbacks {
             Failure::Store => return show(Trouble::StoreDown, login.to),
             Failure::Api(error) => error,
         };
+        if let ApiError::Errcode { code, .. } = &error {
+            let kind = match code.meaning() {
+                Meaning::MinuteQuota => Some(Kind::Minute),
+                Meaning::DailyQuota => Some(Kind::Day),
+                _ => None,
+            };
+            if let Some(kind) = kind {
+                let shut = self.circuits.used_up(account, kind, now);
+                return self.quota(login, Some(code.clone()), shut);
+            }
+        }
         let (code, trouble) = match error {
             ApiError::NotSent(_) => return self.end(login, Trouble::Unreachable, None),
             ApiError::NoAnswer(_) | ApiError::Garbled(_) => (None, Trouble::NoAnswer),
@@ -384,6 +425,7 @@ fn show(trouble: Trouble, to: ReturnTo) -> Outcome {
         trouble,
         to,
         errcode: None,
+        retry_after: None,
         cookies: Vec::new(),
     })
 }

@@ -45,6 +45,7 @@
 //! | `config` | `gateway.toml` as values that cannot be wrong |
 //! | `gateway` | the request's way: phases, decision, answers |
 //! | `callback` | back from WeChat: check, exchange once, open a session |
+//! | `circuit` | an account's quota at WeChat, once it is used up |
 //! | `endpoints` | the gateway's own paths: login, logout, me, openid |
 //! | `login` | no session: remember where to, send to WeChat |
 //! | `tokens` | a visitor's tokens: kept sealed, renewed, used |
@@ -152,6 +153,7 @@
 //! | `code` or `state` twice in a callback | MAO 2026-08-12 | `wechat::callback` takes them if equal | `wechat::repeated_parameters_must_agree` |
 //! | a code spent twice by doubled callbacks | chanxuehong/wechat #226; WxJava #388 | `callback::Callbacks`: one flight for each (login, code) | `login::eight_callbacks_at_once_make_one_call_and_eight_redirects` |
 //! | a login cookie planted from another host of the domain | own | `login::Login::listed`, by a cookie that is bound to this host | `login::a_login_cookie_that_another_host_planted_logs_nobody_in` |
+//! | a quota that is used up, and asked on and on | own | `circuit` | `answers::a_used_up_quota_costs_no_further_call_and_no_visitor_their_session` |
 //! | guessing codes at the account's cost | own | `callback::Callbacks` counts them | `login::one_login_costs_three_calls_at_most` |
 //! | an endless login loop | Vouch #42 and many | attempts in the state, rounds in the login cookies | `login::a_browser_without_cookies_is_stopped_after_two_rounds`, `login::a_session_that_does_not_stick_is_stopped_after_four_rounds`, `login::a_code_that_wechat_never_takes_is_tried_three_times`, `login::a_second_cookie_of_the_same_name_is_no_loop` |
 //! | two ids in one | O2P 2026-40574 | `wechat::OpenId` has an alphabet | `wechat::only_the_alphabet_of_ids_is_taken` |
@@ -176,6 +178,7 @@
 pub mod access_log;
 pub mod admin;
 pub mod callback;
+pub mod circuit;
 pub mod config;
 pub mod connection;
 pub mod cookies;

@@ -100,6 +100,12 @@ impl Reply {
         self
     }
 
+    /// The first value of the header called `name`.
+    pub fn header(&self, name: &HeaderName) -> Option<&str> {
+        let found = self.headers.iter().find(|(found, _)| found == name);
+        found.and_then(|(_, value)| value.to_str().ok())
+    }
+
     /// The status.
     pub fn status(&self) -> StatusCode {
         self.status

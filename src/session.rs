@@ -587,7 +587,7 @@ pub(crate) mod tests {
 
     const HOST: &str = "shop.example.com";
 
-    fn account(app_id: &str) -> LoginAccount {
+    pub(crate) fn account(app_id: &str) -> LoginAccount {
         use crate::origin::PublicOrigin;
         use crate::secret::Secret;
         use crate::wechat::account::{API_BASE_URL, BaseUrl, OPEN_BASE_URL, Parts};

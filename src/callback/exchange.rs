@@ -5,6 +5,10 @@
 //! granted less than was asked opens none; nobody is let in whose tokens a route
 //! needs and nobody kept.
 
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 use tracing::{error, warn};
 
 use crate::origin::Host;
@@ -13,6 +17,7 @@ use crate::route::{LoginAccount, Need};
 use crate::session::{Millis, Now, Session, Sessions, Terms};
 use crate::store::Store;
 use crate::tokens::Keeper;
+use crate::wechat::errcode::Who;
 use crate::wechat::{Api, ApiError, Code, Grant, Meaning, Profile, Scope};
 
 /// Why an exchange opened no session.
@@ -41,15 +46,17 @@ pub(super) fn seconds(now: Millis) -> Now {
 pub(super) fn consequence(meaning: Meaning) -> Trouble {
     match meaning {
         Meaning::Busy => Trouble::NoAnswer,
-        Meaning::CodeSpent => Trouble::CodeNotTaken,
+        // Of tokens WeChat has nothing to say here: nothing came of the code.
+        Meaning::CodeSpent | Meaning::TokenDead | Meaning::RefreshDead => Trouble::CodeNotTaken,
         Meaning::Refused => Trouble::Refused,
-        Meaning::Quota => Trouble::Quota,
+        Meaning::MinuteQuota | Meaning::DailyQuota => Trouble::Quota,
         Meaning::Barred => Trouble::Barred,
-        Meaning::Operator
-        | Meaning::NotGranted
-        | Meaning::TokenDead
-        | Meaning::RefreshDead
-        | Meaning::Unknown => Trouble::AccountBroken,
+        Meaning::SecretWrong => Trouble::SecretWrong,
+        Meaning::AppIdWrong => Trouble::AppIdWrong,
+        Meaning::AddressRefused => Trouble::AddressRefused,
+        Meaning::ApiBanned => Trouble::ApiBanned,
+        Meaning::NotGranted => Trouble::NotEntitled,
+        Meaning::Unknown => Trouble::AccountBroken,
     }
 }
 
@@ -64,6 +71,7 @@ pub(super) struct Work<'a> {
     pub(super) need: Need,
     /// Whether a snapshot page's visitor may look around.
     pub(super) admits_snapshots: bool,
+    pub(super) complaints: &'a Complaints,
     pub(super) now: Millis,
 }
 
@@ -139,12 +147,62 @@ impl Work<'_> {
     /// Logged once, here: the rest of the way only decides what is shown.
     fn failed(&self, call: &'static str, api_error: ApiError) -> Failure {
         let account = self.account.name.as_str();
-        let operators = matches!(&api_error, ApiError::Errcode { code, .. } if consequence(code.meaning()) == Trouble::AccountBroken);
-        if operators {
-            error!(account, call, "{api_error}");
-        } else {
-            warn!(account, call, "{api_error}");
+        match &api_error {
+            ApiError::Errcode { code, .. } if code.meaning().who() == Who::Operator => {
+                if let Some(before) = self.complaints.note(account, code.code) {
+                    error!(account, call, before, "{api_error}");
+                }
+            }
+            _ => warn!(account, call, "{api_error}"),
         }
         Failure::Api(api_error)
+    }
+}
+
+/// How often a mistake that one word mends is told.
+const TOLD: Duration = Duration::from_secs(60);
+
+/// Operators' mistakes that were told: a thousand visitors meet one at once, and
+/// one line a minute is heard better.
+#[derive(Debug, Default)]
+pub(super) struct Complaints(Mutex<HashMap<(String, i64), (Instant, u64)>>);
+
+impl Complaints {
+    /// Notes one. Says how many were kept quiet before it, if it is to be told.
+    fn note(&self, account: &str, code: i64) -> Option<u64> {
+        let mut told = self.0.lock();
+        let entry = told.entry((account.to_owned(), code));
+        let mut first = false;
+        let (at, quiet) = entry.or_insert_with(|| {
+            first = true;
+            (Instant::now(), 0)
+        });
+        if !first && at.elapsed() < TOLD {
+            *quiet += 1;
+            return None;
+        }
+        *at = Instant::now();
+        Some(std::mem::take(quiet))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_is_told_once_a_minute_for_each_account() {
+        let all = Complaints::default();
+        assert_eq!(all.note("shop", 40125), Some(0));
+        assert_eq!(all.note("shop", 40125), None);
+        assert_eq!(all.note("shop", 40125), None);
+        assert_eq!(all.note("club", 40125), Some(0));
+        assert_eq!(all.note("shop", 40013), Some(0));
+        let long_ago = Instant::now().checked_sub(TOLD).unwrap();
+        for (at, _) in all.0.lock().values_mut() {
+            *at = long_ago;
+        }
+        assert_eq!(all.note("shop", 40125), Some(2));
+        assert_eq!(all.note("shop", 40125), None);
     }
 }

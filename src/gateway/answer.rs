@@ -13,6 +13,7 @@ use super::decide::{Decision, Permit};
 use super::{Gateway, Visit};
 use crate::access_log::Way;
 use crate::callback::{Outcome, Shown};
+use crate::circuit::Shut;
 use crate::endpoints::{self, Endpoint, LoginQuery};
 use crate::limits::{Step, TooOften};
 use crate::login;
@@ -97,6 +98,12 @@ impl Gateway {
         if let Some(page) = self.too_often(Step::Start, asked, &start.to, visit) {
             return page;
         }
+        if let Err(Shut { seconds }) = self.callbacks.circuits().start(start.account, visit.now_ms)
+        {
+            visit.log.decided(Way::Refused, Trouble::Quota.reason());
+            visit.retry_after = Some(seconds);
+            return self.page(Trouble::Quota, asked, &start.to, visit);
+        }
         match login::start(&self.sessions, asked.cookie_lines(), start, visit.now_ms) {
             Ok(reply) => {
                 visit.log.decided(Way::Login, reason);
@@ -145,6 +152,7 @@ impl Gateway {
                 trouble,
                 to,
                 errcode,
+                retry_after,
                 cookies,
             }) => {
                 visit.log.decided(Way::Callback, trouble.reason());
@@ -152,6 +160,7 @@ impl Gateway {
                     trouble,
                     onward: Onward::Link(&endpoints::login_path(&to)),
                     address: None,
+                    retry_after,
                     errcode: errcode.as_ref(),
                     request_id: visit.request_id.as_str(),
                 };
@@ -339,6 +348,7 @@ impl Gateway {
             | Trouble::AppSlow
             | Trouble::TooOften
             | Trouble::StoreDown
+            | Trouble::Quota
             | Trouble::NoAnswer => Onward::Link(&again),
             _ => Onward::Link(home.as_str()),
         };
@@ -346,13 +356,20 @@ impl Gateway {
             trouble,
             onward,
             address: (trouble == Trouble::OutsideWeChat).then_some(address.as_str()),
+            retry_after: visit.retry_after,
             errcode: None,
             request_id: visit.request_id.as_str(),
         };
         let reply = page.reply();
         match asked.kind() {
             Kind::Navigation | Kind::Form => reply,
-            Kind::Other => plain(trouble, reply.status(), visit),
+            Kind::Other => {
+                let json = plain(trouble, reply.status(), visit);
+                match reply.header(&header::RETRY_AFTER) {
+                    Some(seconds) => json.with_header(header::RETRY_AFTER, seconds),
+                    None => json,
+                }
+            }
         }
     }
 }

@@ -42,6 +42,8 @@ pub struct Visit {
     pub(super) more_addresses: bool,
     /// Whether the request line was none.
     pub(super) odd_line: bool,
+    /// In how many seconds it may be tried again, where that is known.
+    pub(super) retry_after: Option<u64>,
     /// What came of its body.
     pub(super) body: Body,
     /// What went wrong before Pingora noticed, for the visitor's page.
@@ -67,6 +69,7 @@ impl Visit {
             attempt: 0,
             more_addresses: false,
             odd_line: false,
+            retry_after: None,
             body: Body::default(),
             trouble: None,
             _in_flight: InFlight(Arc::clone(in_flight)),

@@ -36,6 +36,8 @@ pub struct Page<'a> {
     pub onward: Onward<'a>,
     /// The address to open in WeChat, shown as text and as a QR code.
     pub address: Option<&'a str>,
+    /// In how many seconds it may be tried again, where that is known.
+    pub retry_after: Option<u64>,
     /// WeChat's error, for whoever is to be told of it.
     pub errcode: Option<&'a Errcode>,
     /// The request's id in the gateway's log.
@@ -112,9 +114,16 @@ impl Page<'_> {
             .with_body("text/html; charset=utf-8", self.html().into_bytes())
             .with_header(header::CONTENT_SECURITY_POLICY, &POLICY)
             .with_header(header::X_FRAME_OPTIONS, "DENY");
+        let usual = match self.trouble {
+            Trouble::Quota | Trouble::TooOften => Some(60),
+            Trouble::Busy | Trouble::StoreDown => Some(5),
+            _ => None,
+        };
+        let reply = match self.retry_after.or(usual) {
+            Some(seconds) => reply.with_header(header::RETRY_AFTER, &seconds.to_string()),
+            None => reply,
+        };
         match self.trouble {
-            Trouble::Quota | Trouble::TooOften => reply.with_header(header::RETRY_AFTER, "60"),
-            Trouble::Busy | Trouble::StoreDown => reply.with_header(header::RETRY_AFTER, "5"),
             // Its form must be able to say where it comes from.
             Trouble::ConfirmLogout => reply
                 .with_header(header::ALLOW, "POST")
@@ -168,6 +177,7 @@ mod tests {
             trouble: Trouble::OutsideWeChat,
             onward: Onward::Link("/x?\"><script>"),
             address: Some("https://shop.example.com/?q=<script>alert('1')</script>"),
+            retry_after: None,
             errcode: Some(&Errcode {
                 code: 40125,
                 rid: Some("<b>".to_owned()),

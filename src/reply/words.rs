@@ -20,7 +20,17 @@ pub enum Trouble {
     NoAnswer,
     /// WeChat cannot be reached at all.
     Unreachable,
-    /// The account's settings are wrong.
+    /// WeChat takes the AppSecret for wrong.
+    SecretWrong,
+    /// WeChat takes the AppID for wrong.
+    AppIdWrong,
+    /// WeChat does not take calls from this machine's address.
+    AddressRefused,
+    /// WeChat has taken the api away from the account.
+    ApiBanned,
+    /// The account has no right to what the route asks for.
+    NotEntitled,
+    /// WeChat says no, with a number that is not known.
     AccountBroken,
     /// The account's quota at WeChat is used up.
     Quota,
@@ -148,23 +158,81 @@ impl Trouble {
                     "This site cannot reach WeChat at the moment. Please try again in a moment.",
                 ),
             ),
+            Self::SecretWrong => (
+                S::BAD_GATEWAY,
+                (
+                    "公众号设置有误：AppSecret",
+                    "微信不接受本站的 AppSecret。请联系网站管理员，并告知下面的编号：在微信公众平台“基本配置”核对 AppSecret，再改正 gateway.toml 中 [accounts] 的 app_secret。",
+                ),
+                (
+                    "This site's AppSecret is wrong",
+                    "Only the site's operator can mend this; please report the numbers below. Compare the AppSecret in WeChat's console (基本配置) with app_secret of [accounts] in gateway.toml.",
+                ),
+            ),
+            Self::AppIdWrong => (
+                S::BAD_GATEWAY,
+                (
+                    "公众号设置有误：AppID",
+                    "微信不认识本站的 AppID。请联系网站管理员，并告知下面的编号：在微信公众平台“基本配置”核对 AppID，再改正 gateway.toml 中 [accounts] 的 app_id。",
+                ),
+                (
+                    "This site's AppID is wrong",
+                    "Only the site's operator can mend this; please report the numbers below. Compare the AppID in WeChat's console (基本配置) with app_id of [accounts] in gateway.toml.",
+                ),
+            ),
+            Self::AddressRefused => (
+                S::BAD_GATEWAY,
+                (
+                    "公众号设置有误：IP 白名单",
+                    "微信不接受来自本站服务器的调用。请联系网站管理员，并告知下面的编号：在微信公众平台“基本配置 > IP白名单”加入服务器的出口地址，该地址见网关日志；gateway.toml 无需改动。",
+                ),
+                (
+                    "WeChat takes no calls from this site's server",
+                    "Only the site's operator can mend this; please report the numbers below. Add the server's outgoing address, which the gateway's log tells, to the list in WeChat's console (基本配置 > IP白名单); nothing in gateway.toml is to be changed.",
+                ),
+            ),
+            Self::ApiBanned => (
+                S::BAD_GATEWAY,
+                (
+                    "公众号接口被封禁",
+                    "微信停用了本站公众号的接口。请联系网站管理员，并告知下面的编号：原因见微信公众平台“通知中心”；也可在 gateway.toml 的 [accounts] 换用其他公众号（app_id）。",
+                ),
+                (
+                    "WeChat has banned this site's account from its api",
+                    "Only the site's operator can mend this; please report the numbers below. The reason stands in WeChat's console (通知中心); another account can be set in [accounts] of gateway.toml (app_id).",
+                ),
+            ),
+            Self::NotEntitled => (
+                S::BAD_GATEWAY,
+                (
+                    "公众号没有网页授权权限",
+                    "本站的公众号没有此项权限。请联系网站管理员，并告知下面的编号：网页授权需要已认证的服务号，见微信公众平台“接口权限 > 网页授权”；也可将 gateway.toml 中 [[routes]] 的 scope 改为 snsapi_base。",
+                ),
+                (
+                    "This site's account may not ask for this",
+                    "Only the site's operator can mend this; please report the numbers below. A verified 服务号 is needed, see WeChat's console (接口权限 > 网页授权), or scope = \"snsapi_base\" of [[routes]] in gateway.toml, which asks for less.",
+                ),
+            ),
             Self::AccountBroken => (
                 S::BAD_GATEWAY,
                 (
-                    "公众号设置有误",
-                    "本站的公众号设置有误，请联系网站管理员，并告知下面的编号。",
+                    "微信拒绝了登录",
+                    "微信拒绝了本站的登录请求，原因不明。请联系网站管理员，并告知下面的编号：其含义见微信文档“全局返回码”，并请核对微信公众平台“基本配置”与 gateway.toml 的 [accounts]。",
                 ),
                 (
-                    "This site's WeChat account is not set up correctly",
-                    "Only the site's operator can mend this. Please report the numbers below.",
+                    "WeChat refused the login",
+                    "WeChat gave a number that is not known here. Please report the numbers below to the site's operator: WeChat's page 全局返回码 explains it; compare its console (基本配置) with [accounts] in gateway.toml.",
                 ),
             ),
             Self::Quota => (
                 S::SERVICE_UNAVAILABLE,
-                ("登录人数过多", "微信登录暂时繁忙。请一分钟后再试。"),
+                (
+                    "登录人数过多",
+                    "微信暂不接受更多登录。已登录的访客不受影响，请稍后再试。",
+                ),
                 (
                     "Too many logins",
-                    "WeChat takes no more logins for the moment. Please try again in a minute.",
+                    "WeChat takes no more logins for the moment. Whoever is logged in is not affected; please try again later.",
                 ),
             ),
             Self::Barred => (
@@ -347,6 +415,11 @@ impl Trouble {
             Self::CodeNotTaken => "code_not_taken",
             Self::NoAnswer => "wechat_no_answer",
             Self::Unreachable => "wechat_unreachable",
+            Self::SecretWrong => "app_secret_wrong",
+            Self::AppIdWrong => "app_id_wrong",
+            Self::AddressRefused => "address_not_allowed",
+            Self::ApiBanned => "api_banned",
+            Self::NotEntitled => "account_not_entitled",
             Self::AccountBroken => "account_broken",
             Self::Quota => "wechat_quota",
             Self::Barred => "visitor_barred",

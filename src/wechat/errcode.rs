@@ -1,4 +1,4 @@
-//! WeChat's error numbers: one table from number to meaning.
+//! WeChat's error numbers: one table from number to meaning, who can act, and how.
 //!
 //! Holds always: a number that is not in the table means [`Meaning::Unknown`],
 //! which lets nobody in. What a meaning leads to is the gateway's business.
@@ -23,112 +23,163 @@ pub enum Meaning {
     CodeSpent,
     /// The visitor gave no consent.
     Refused,
-    /// The account's settings are wrong: only its operator can help.
-    Operator,
-    /// The account has called too often.
-    Quota,
+    /// The AppSecret is wrong or missing.
+    SecretWrong,
+    /// The AppID is wrong or missing.
+    AppIdWrong,
+    /// This machine's address is not in the account's list.
+    AddressRefused,
+    /// WeChat has taken the api away from the account.
+    ApiBanned,
+    /// The account has no right to the call, or the grant does not cover it.
+    NotGranted,
+    /// The account has called too often in a minute.
+    MinuteQuota,
+    /// The account has called too often in a day.
+    DailyQuota,
     /// WeChat has barred this visitor.
     Barred,
     /// The access token is dead.
     TokenDead,
     /// The refresh token is dead, or the visitor changed the password.
     RefreshDead,
-    /// The account may not make this call.
-    NotGranted,
     /// A number that is not in the table.
     Unknown,
 }
 
-/// Number, meaning, and for operators what to set right.
-const TABLE: &[(i64, Meaning, &str)] = &[
-    (-1, Meaning::Busy, "WeChat is busy"),
-    (40029, Meaning::CodeSpent, "invalid code"),
-    (40163, Meaning::CodeSpent, "code been used"),
-    (42003, Meaning::CodeSpent, "code expired"),
-    (41008, Meaning::Refused, "no code"),
-    (
-        40001,
-        Meaning::Operator,
-        "the AppSecret is wrong: compare app_secret with the console (开发 > 基本配置)",
-    ),
-    (
-        40125,
-        Meaning::Operator,
-        "the AppSecret is wrong: compare app_secret with the console (开发 > 基本配置), and look whether it was reset",
-    ),
-    (
-        40013,
-        Meaning::Operator,
-        "the AppID is wrong: compare app_id with the console (开发 > 基本配置)",
-    ),
-    (41002, Meaning::Operator, "the AppID is missing: set app_id"),
-    (
-        41004,
-        Meaning::Operator,
-        "the AppSecret is missing: set app_secret",
-    ),
-    (
+/// Who can do something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The gateway does, by itself.
+    Gateway,
+    /// The visitor.
+    Visitor,
+    /// Whoever runs the site: a setting, or a menu of WeChat's console.
+    Operator,
+    /// Nobody; it passes.
+    Time,
+}
+
+impl Meaning {
+    /// Who can do something about it.
+    pub fn who(self) -> Who {
+        match self {
+            Self::CodeSpent | Self::TokenDead | Self::RefreshDead => Who::Gateway,
+            Self::Refused | Self::Barred => Who::Visitor,
+            Self::SecretWrong
+            | Self::AppIdWrong
+            | Self::AddressRefused
+            | Self::ApiBanned
+            | Self::NotGranted
+            | Self::Unknown => Who::Operator,
+            Self::Busy | Self::MinuteQuota | Self::DailyQuota => Who::Time,
+        }
+    }
+
+    /// What whoever runs the site is to set right: the menu in WeChat's console
+    /// (mp.weixin.qq.com) and the setting in `gateway.toml`.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Busy => "WeChat is busy",
+            Self::CodeSpent => "the code was of no use; logins begin anew by themselves",
+            Self::Refused => "the visitor refused",
+            Self::SecretWrong => {
+                "compare accounts.NAME.app_secret with the AppSecret in WeChat's console (基本配置), and look whether it was reset there"
+            }
+            Self::AppIdWrong => {
+                "compare accounts.NAME.app_id with the AppID in WeChat's console (基本配置)"
+            }
+            Self::AddressRefused => {
+                "add this machine's outgoing address to the list in WeChat's console (基本配置 > IP白名单)"
+            }
+            Self::ApiBanned => {
+                "WeChat has taken the api away from the account: see the notices in WeChat's console (通知中心)"
+            }
+            Self::NotGranted => {
+                "the account has no right to this: a verified 服务号 has, see WeChat's console (接口权限 > 网页授权); routes.scope = \"snsapi_base\" asks for less"
+            }
+            Self::MinuteQuota => "too many calls in a minute; logins go on in a minute",
+            Self::DailyQuota => {
+                "the account's daily quota is used up: see WeChat's console (接口权限), where it can be cleared a few times a month"
+            }
+            Self::Barred => "WeChat bars this visitor",
+            Self::TokenDead => "the access token is dead; it is renewed",
+            Self::RefreshDead => "the visitor's grant has ended; they log in anew",
+            Self::Unknown => "a number that wxgate does not know; see WeChat's page 全局返回码",
+        }
+    }
+}
+
+/// One number of WeChat's.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The number.
+    pub code: i64,
+    /// What WeChat calls it.
+    pub name: &'static str,
+    /// What it means here.
+    pub meaning: Meaning,
+}
+
+const fn row(code: i64, name: &'static str, meaning: Meaning) -> Row {
+    Row {
+        code,
+        name,
+        meaning,
+    }
+}
+
+/// Every number that is known.
+pub const TABLE: &[Row] = &[
+    row(-1, "system error", Meaning::Busy),
+    row(40029, "invalid code", Meaning::CodeSpent),
+    row(40163, "code been used", Meaning::CodeSpent),
+    row(42003, "code expired", Meaning::CodeSpent),
+    row(41008, "missing code", Meaning::Refused),
+    row(40001, "invalid credential", Meaning::SecretWrong),
+    row(40125, "invalid appsecret", Meaning::SecretWrong),
+    row(41004, "appsecret missing", Meaning::SecretWrong),
+    row(40013, "invalid appid", Meaning::AppIdWrong),
+    row(41002, "appid missing", Meaning::AppIdWrong),
+    row(
         40164,
-        Meaning::Operator,
-        "this machine's address is not in the account's IP allow-list (开发 > 基本配置 > IP白名单)",
+        "invalid ip, not in whitelist",
+        Meaning::AddressRefused,
     ),
-    (
+    row(
         48004,
-        Meaning::Operator,
-        "the account's api was banned: see the console's notices (通知中心)",
+        "api forbidden for irregularities",
+        Meaning::ApiBanned,
     ),
-    (40014, Meaning::TokenDead, "invalid access_token"),
-    (42001, Meaning::TokenDead, "access_token expired"),
-    (41001, Meaning::TokenDead, "access_token missing"),
-    (40030, Meaning::RefreshDead, "invalid refresh_token"),
-    (42002, Meaning::RefreshDead, "refresh_token expired"),
-    (41003, Meaning::RefreshDead, "refresh_token missing"),
-    (
-        42007,
-        Meaning::RefreshDead,
-        "the visitor changed the password",
-    ),
-    (
+    row(48001, "api unauthorized", Meaning::NotGranted),
+    row(50001, "user unauthorized", Meaning::NotGranted),
+    row(45011, "api minute-quota reach limit", Meaning::MinuteQuota),
+    row(
         45009,
-        Meaning::Quota,
-        "the account's daily quota is used up (开发 > 接口权限)",
+        "reach max api daily quota limit",
+        Meaning::DailyQuota,
     ),
-    (45011, Meaning::Quota, "too many calls in a minute"),
-    (
-        48001,
-        Meaning::NotGranted,
-        "the account has no right to this call (开发 > 接口权限 > 网页授权)",
-    ),
-    (
-        50001,
-        Meaning::NotGranted,
-        "the visitor's grant does not cover this call",
-    ),
-    (50002, Meaning::Barred, "the visitor is barred"),
-    (
-        40226,
-        Meaning::Barred,
-        "WeChat holds this visitor for a high risk",
-    ),
+    row(50002, "user limited", Meaning::Barred),
+    row(40226, "high risk user, code blocked", Meaning::Barred),
+    row(40014, "invalid access_token", Meaning::TokenDead),
+    row(42001, "access_token expired", Meaning::TokenDead),
+    row(41001, "access_token missing", Meaning::TokenDead),
+    row(40030, "invalid refresh_token", Meaning::RefreshDead),
+    row(42002, "refresh_token expired", Meaning::RefreshDead),
+    row(41003, "refresh_token missing", Meaning::RefreshDead),
+    row(42007, "user changed password", Meaning::RefreshDead),
 ];
 
 impl Errcode {
     /// What the number means.
     pub fn meaning(&self) -> Meaning {
-        self.row()
-            .map_or(Meaning::Unknown, |(_, meaning, _)| *meaning)
+        let known = TABLE.iter().find(|row| row.code == self.code);
+        known.map_or(Meaning::Unknown, |row| row.meaning)
     }
 
     /// The same for an operator's eyes, with the place to set it right.
     pub fn advice(&self) -> &'static str {
-        self.row().map_or(
-            "a number that wxgate does not know; see WeChat's page 全局返回码",
-            |(_, _, advice)| advice,
-        )
-    }
-
-    fn row(&self) -> Option<&'static (i64, Meaning, &'static str)> {
-        TABLE.iter().find(|(code, _, _)| *code == self.code)
+        self.meaning().advice()
     }
 }
 
@@ -136,29 +187,30 @@ impl Errcode {
 mod tests {
     use super::*;
 
+    fn meaning(code: i64) -> Meaning {
+        Errcode { code, rid: None }.meaning()
+    }
+
     #[test]
     fn every_number_stands_once_and_an_unknown_one_is_unknown() {
-        for (at, (code, meaning, _)) in TABLE.iter().enumerate() {
+        for (at, row) in TABLE.iter().enumerate() {
+            assert!(TABLE[at + 1..].iter().all(|other| other.code != row.code));
+            assert_eq!(meaning(row.code), row.meaning);
+        }
+        assert_eq!(meaning(99999), Meaning::Unknown);
+    }
+
+    #[test]
+    fn an_operators_mistake_names_the_place_to_mend_it() {
+        for row in TABLE
+            .iter()
+            .filter(|row| row.meaning.who() == Who::Operator)
+        {
             assert!(
-                TABLE[at + 1..].iter().all(|(other, _, _)| other != code),
-                "{code}"
-            );
-            assert_eq!(
-                Errcode {
-                    code: *code,
-                    rid: None
-                }
-                .meaning(),
-                *meaning
+                row.meaning.advice().contains("WeChat's console"),
+                "{}",
+                row.code
             );
         }
-        assert_eq!(
-            Errcode {
-                code: 99999,
-                rid: None
-            }
-            .meaning(),
-            Meaning::Unknown
-        );
     }
 }

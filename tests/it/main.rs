@@ -20,6 +20,7 @@ mod h2;
 mod process;
 mod world;
 
+mod answers;
 mod assertion;
 mod command_line;
 mod corpus;

@@ -142,7 +142,7 @@ session_cookie = "strip"
         extra.server,
         extra.session,
         extra.limits,
-        extra.account,
+        extra.account.replace("{wechat}", &wechat),
         extra.route,
         // Tables that need them name the gateway and WeChat so.
         extra
