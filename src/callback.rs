@@ -242,8 +242,7 @@ impl Callbacks {
     }
 
     fn go_on(&self, login: Login, reason: &'static str, now: Millis) -> Outcome {
-        let origin = self.routes.origin(&login.host);
-        let reply = Reply::redirect(&login.to.on(&origin));
+        let reply = Reply::redirect(&endpoints::landing(&login.to, &login.host, &self.routes));
         let reply = match login.finished {
             Some(_) => reply,
             None => reply.with_cookie(&login.finish(&self.sessions, now)),

@@ -1,5 +1,5 @@
 //! The gateway's own paths below `/.wxgate/`, but for the callback: `login`,
-//! `logout`, `me`, `openid`, `jwks.json`.
+//! `logout`, `me`, `openid`, `return`, `jwks.json`.
 //!
 //! Holds always: nothing below `/.wxgate/` ever reaches an app; nothing here
 //! tells a visitor more than who they are themselves, and what everybody may
@@ -17,7 +17,7 @@ use crate::login;
 use crate::origin::{Host, ReturnTo};
 use crate::reply::{Reply, Trouble};
 use crate::request::{Asked, Kind};
-use crate::route::{LoginAccount, Routes};
+use crate::route::{Decided, LoginAccount, Routes};
 use crate::session::{Carried, Now, Session, Sessions};
 
 /// The prefix of the gateway's own paths.
@@ -36,6 +36,8 @@ pub enum Endpoint {
     Me,
     /// Who am I, as pages written after WeChat's examples ask.
     OpenId,
+    /// Back at the page: its address's fragment is put back.
+    Return,
     /// The public halves of the keys that assertions are signed with.
     Jwks,
     /// Nothing is there, and no app is asked.
@@ -52,6 +54,7 @@ impl Endpoint {
             "/logout" => Self::Logout,
             "/me" => Self::Me,
             "/openid" => Self::OpenId,
+            "/return" => Self::Return,
             "/jwks.json" => Self::Jwks,
             "" => Self::Unknown,
             name if name.starts_with('/') => Self::Unknown,
@@ -63,7 +66,9 @@ impl Endpoint {
     pub fn takes(self, method: &Method) -> bool {
         let reads = matches!(*method, Method::GET | Method::HEAD);
         match self {
-            Self::Callback | Self::Login | Self::Me | Self::Jwks | Self::Unknown => reads,
+            Self::Callback | Self::Login | Self::Me | Self::Return | Self::Jwks | Self::Unknown => {
+                reads
+            }
             Self::OpenId | Self::Logout => reads || *method == Method::POST,
         }
     }
@@ -71,7 +76,9 @@ impl Endpoint {
     /// What it takes, for `Allow`.
     pub fn allow(self) -> &'static str {
         match self {
-            Self::Callback | Self::Login | Self::Me | Self::Jwks | Self::Unknown => "GET, HEAD",
+            Self::Callback | Self::Login | Self::Me | Self::Return | Self::Jwks | Self::Unknown => {
+                "GET, HEAD"
+            }
             Self::OpenId => "GET, HEAD, POST",
             Self::Logout => "POST",
         }
@@ -86,6 +93,20 @@ pub fn login_path(to: &ReturnTo) -> String {
     }
     let to: String = form_urlencoded::byte_serialize(to.as_str().as_bytes()).collect();
     format!("{PREFIX}/login?to={to}")
+}
+
+/// Where a visitor goes who has logged in for `to` at `host`: there, or, where its
+/// route keeps fragments, to the page that puts it back.
+pub fn landing(to: &ReturnTo, host: &Host, routes: &Routes) -> String {
+    let origin = routes.origin(host);
+    let path = to.as_str().split('?').next().unwrap_or("/");
+    match routes.decide(host, path) {
+        Decided::Route(route) if route.keep_fragment => {
+            let to: String = form_urlencoded::byte_serialize(to.as_str().as_bytes()).collect();
+            format!("{}{PREFIX}/return?to={to}", origin.as_str())
+        }
+        _ => to.on(&origin),
+    }
 }
 
 /// The same where the page at `to` was refused something at `wanted`: the login is

@@ -1,8 +1,8 @@
 //! The gateway's own answers, and the only map from a trouble to what a
 //! visitor sees of it.
 //!
-//! Holds always: every answer is `no-store`; a page is self-contained, allows
-//! no script and no frame, and leads somewhere; its texts are `&'static str`,
+//! Holds always: every answer is `no-store`; a page is self-contained, allows no
+//! frame and no script but one of its own, and leads somewhere; its texts are `&'static str`,
 //! so that nothing dynamic can leak, and the few values that are not (the
 //! visitor's own address, WeChat's errcode and rid, the request's id) are
 //! escaped where they are put in.
@@ -16,7 +16,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session as Downstream;
 use serde_json::json;
 
-pub use page::{Onward, Page};
+pub use page::{Fragment, Onward, Page};
 pub use words::Trouble;
 
 /// An answer of the gateway's own.

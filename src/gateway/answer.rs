@@ -18,7 +18,7 @@ use crate::endpoints::{self, Endpoint, LoginQuery};
 use crate::limits::{Step, TooOften};
 use crate::login;
 use crate::origin::ReturnTo;
-use crate::reply::{Onward, Page, Reply, Trouble};
+use crate::reply::{Fragment, Onward, Page, Reply, Trouble};
 use crate::request::{Asked, Kind, Unreadable};
 use crate::route::{Decided, OutsideWeChat};
 use crate::session::Carried;
@@ -51,6 +51,16 @@ impl Gateway {
             Decision::VerifyFile(file) => {
                 visit.log.decided(Way::VerifyFile, "verify_file");
                 Some(Reply::text(file.content()))
+            }
+            Decision::Login(away, _) if away.asks_first() => {
+                visit.log.decided(Way::Login, Trouble::AskConsent.reason());
+                Some(self.page(Trouble::AskConsent, asked, &self.way_back(asked), visit))
+            }
+            Decision::Login(away, _) if away.route.keep_fragment => {
+                visit
+                    .log
+                    .decided(Way::Login, Trouble::KeepFragment.reason());
+                Some(self.page(Trouble::KeepFragment, asked, &self.way_back(asked), visit))
             }
             Decision::Login(away, reason) => {
                 let start = login::Start {
@@ -160,6 +170,7 @@ impl Gateway {
                     trouble,
                     onward: Onward::Link(&endpoints::login_path(&to)),
                     address: None,
+                    fragment: None,
                     retry_after,
                     errcode: errcode.as_ref(),
                     request_id: visit.request_id.as_str(),
@@ -187,6 +198,7 @@ impl Gateway {
             Endpoint::Login => self.login_endpoint(asked, visit).await,
             Endpoint::Logout => self.logout(asked, visit).await,
             Endpoint::Me | Endpoint::OpenId => self.who_am_i(endpoint, asked, visit),
+            Endpoint::Return => self.put_back(asked, visit),
             Endpoint::Jwks => match &self.assertions {
                 Some(assertions) => endpoints::jwks(assertions),
                 None => self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit),
@@ -217,6 +229,25 @@ impl Gateway {
         reply.with_cookie(&self.sessions.write(session, &account, visit.now))
     }
 
+    /// `return?to=`: the page that puts an address's fragment back.
+    fn put_back(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
+        let Some(LoginQuery { to, .. }) = LoginQuery::read(asked, &self.routes) else {
+            visit.log.decided(Way::Refused, "bad_return_to");
+            return self.page(Trouble::BadRequest, asked, &ReturnTo::root(), visit);
+        };
+        let target = to.on(&self.routes.origin(&asked.host));
+        let page = Page {
+            trouble: Trouble::PutBackFragment,
+            onward: Onward::Link(&target),
+            address: None,
+            fragment: Some(Fragment::PutBack),
+            retry_after: None,
+            errcode: None,
+            request_id: visit.request_id.as_str(),
+        };
+        page.reply()
+    }
+
     /// `login?to=`: the way that the target's own route prescribes, or that of
     /// `for=`, where something on the target's page was refused.
     async fn login_endpoint(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
@@ -224,7 +255,7 @@ impl Gateway {
             visit.log.decided(Way::Refused, "bad_return_to");
             return self.page(Trouble::BadRequest, asked, &ReturnTo::root(), visit);
         };
-        let target = query.to.on(&self.routes.origin(&asked.host));
+        let target = endpoints::landing(&query.to, &asked.host, &self.routes);
         let wanted = query.wanted.as_ref().unwrap_or(&query.to);
         let path = wanted.as_str().split('?').next().unwrap_or("/");
         let Decided::Route(route) = self.routes.decide(&asked.host, path) else {
@@ -322,6 +353,13 @@ impl Gateway {
         ))
     }
 
+    fn keeps_fragment(&self, asked: &Asked<'_>) -> bool {
+        match self.routes.decide(&asked.host, asked.path) {
+            Decided::Route(route) => route.keep_fragment,
+            Decided::Ambiguous | Decided::None => false,
+        }
+    }
+
     /// A trouble as this request can be told of it: a page to people, JSON to
     /// programs. `to` is where the visitor wanted to go.
     pub(super) fn page(
@@ -342,7 +380,10 @@ impl Gateway {
         };
         let onward = match trouble {
             Trouble::ConfirmLogout => Onward::Post("/.wxgate/logout"),
-            Trouble::SessionEnded | Trouble::SnapshotReadOnly => Onward::Link(&login),
+            Trouble::SessionEnded
+            | Trouble::SnapshotReadOnly
+            | Trouble::AskConsent
+            | Trouble::KeepFragment => Onward::Link(&login),
             Trouble::OutsideWeChat
             | Trouble::AppDown
             | Trouble::AppSlow
@@ -352,10 +393,16 @@ impl Gateway {
             | Trouble::NoAnswer => Onward::Link(&again),
             _ => Onward::Link(home.as_str()),
         };
+        let fragment = match trouble {
+            Trouble::KeepFragment => Some(Fragment::KeepAndGo),
+            Trouble::AskConsent if self.keeps_fragment(asked) => Some(Fragment::Keep),
+            _ => None,
+        };
         let page = Page {
             trouble,
             onward,
             address: (trouble == Trouble::OutsideWeChat).then_some(address.as_str()),
+            fragment,
             retry_after: visit.retry_after,
             errcode: None,
             request_id: visit.request_id.as_str(),

@@ -12,6 +12,7 @@ use crate::request::{Asked, Kind};
 use crate::revocation::SessionId;
 use crate::route::{Auth, Decided, LoginAccount, Need, OutsideWeChat, Route, Snapshot};
 use crate::session::{Carried, NoSession, Now, Session};
+use crate::wechat::Scope;
 use crate::wechat::account::VerifyFile;
 
 /// The evidence that a request may go to its app.
@@ -50,6 +51,15 @@ pub(super) struct Away {
     pub(super) need: Need,
     /// The session that is not enough, whatever it tells: its tokens are gone.
     pub(super) instead_of: Option<SessionId>,
+}
+
+impl Away {
+    /// Whether a page of the gateway's own asks before WeChat does. Whoever only
+    /// gets tokens anew has been asked.
+    pub(super) fn asks_first(&self) -> bool {
+        let asks = self.need.scope == Scope::Userinfo && self.route.consent_page;
+        asks && self.instead_of.is_none()
+    }
 }
 
 /// What is to be done with a request.

@@ -1,7 +1,8 @@
 //! Pages for people: each trouble in its own words, Chinese and English.
 //!
-//! Holds always: a page is self-contained, allows no script and no frame, and
-//! leads somewhere. Its words are `&'static str`; the few values that are not
+//! Holds always: a page is self-contained, allows no frame, and leads somewhere;
+//! it allows no script but one, on the pages that keep an address's fragment, and
+//! that by its hash. Its words are `&'static str`; the few values that are not
 //! are escaped where they are put in.
 
 use std::fmt::Write as _;
@@ -27,6 +28,27 @@ pub enum Onward<'a> {
     Post(&'a str),
 }
 
+/// What becomes of an address's fragment, which no server is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fragment {
+    /// It is kept until the visitor goes on.
+    Keep,
+    /// It is kept, and the visitor goes on at once.
+    KeepAndGo,
+    /// It is put back behind the address where the page leads.
+    PutBack,
+}
+
+impl Fragment {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::KeepAndGo => "go",
+            Self::PutBack => "back",
+        }
+    }
+}
+
 /// A page: a trouble and the few values that belong on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Page<'a> {
@@ -36,6 +58,8 @@ pub struct Page<'a> {
     pub onward: Onward<'a>,
     /// The address to open in WeChat, shown as text and as a QR code.
     pub address: Option<&'a str>,
+    /// What becomes of the address's fragment, where that is kept.
+    pub fragment: Option<Fragment>,
     /// In how many seconds it may be tried again, where that is known.
     pub retry_after: Option<u64>,
     /// WeChat's error, for whoever is to be told of it.
@@ -52,12 +76,29 @@ a.go,button{display:inline-block;margin-top:1.4em;padding:.6em 2em;border:0;bord
 code,small{color:#888;font-size:.8em;word-break:break-all}.en{color:#666;font-size:.9em}\
 @media(prefers-color-scheme:dark){body{background:#111;color:#ddd}main{background:#1c1c1c}h2,.en{color:#999}}";
 
-static POLICY: LazyLock<String> = LazyLock::new(|| {
-    let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
+/// Keeps the fragment in the tab's own memory, under the address it belongs to, for
+/// the ten minutes that a login may take; and puts it back there. It goes nowhere
+/// but where the page's link leads. Where it cannot run, the visitor goes on
+/// without the fragment. WeChat's own is none.
+const SCRIPT: &str = "(function(){var to=document.querySelector('a.go').href,step=document.body.dataset.step,key='wxgate-fragment',hash=location.hash,kept;\
+try{if(step!=='back'){if(hash.length>1&&hash.length<4096&&hash!=='#wechat_redirect')sessionStorage.setItem(key,JSON.stringify({of:location.href.split('#')[0],hash:hash,at:Date.now()}));else sessionStorage.removeItem(key)}\
+else{kept=JSON.parse(sessionStorage.getItem(key));sessionStorage.removeItem(key);if(kept&&kept.of===to&&Date.now()-kept.at<6e5&&kept.hash.charAt(0)==='#')to+=kept.hash}}catch(_){}\
+if(step!=='keep')location.replace(to)})()";
+
+fn hash(text: &str) -> String {
+    STANDARD.encode(Sha256::digest(text.as_bytes()))
+}
+
+fn policy(script: &str) -> String {
     format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'sha256-{}';{script} form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        hash(STYLE)
     )
-});
+}
+
+static POLICY: LazyLock<String> = LazyLock::new(|| policy(""));
+static SCRIPT_POLICY: LazyLock<String> =
+    LazyLock::new(|| policy(&format!(" script-src 'sha256-{}';", hash(SCRIPT))));
 
 impl Page<'_> {
     fn html(&self) -> String {
@@ -68,8 +109,24 @@ impl Page<'_> {
             html,
             "<!doctype html><html lang=\"zh-CN\"><head><meta charset=\"utf-8\">\
              <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-             <meta name=\"robots\" content=\"noindex\"><title>{title}</title><style>{STYLE}</style></head>\
-             <body><main><h1>{title}</h1><p>{text}</p>"
+             <meta name=\"robots\" content=\"noindex\"><title>{title}</title><style>{STYLE}</style>"
+        );
+        if let (Some(Fragment::KeepAndGo | Fragment::PutBack), Onward::Link(to)) =
+            (self.fragment, self.onward)
+        {
+            let _ = write!(
+                html,
+                "<noscript><meta http-equiv=\"refresh\" content=\"0;url={}\"></noscript>",
+                escape(to)
+            );
+        }
+        let step = self
+            .fragment
+            .map(|step| format!(" data-step=\"{}\"", step.name()))
+            .unwrap_or_default();
+        let _ = write!(
+            html,
+            "</head><body{step}><main><h1>{title}</h1><p>{text}</p>"
         );
         let (title, text) = words.en;
         let _ = write!(
@@ -100,11 +157,11 @@ impl Page<'_> {
             }
             html.push_str(" · ");
         }
-        let _ = writeln!(
-            html,
-            "{}</small></p></main></body></html>",
-            escape(self.request_id)
-        );
+        let _ = write!(html, "{}</small></p></main>", escape(self.request_id));
+        if self.fragment.is_some() {
+            let _ = write!(html, "<script>{SCRIPT}</script>");
+        }
+        html.push_str("</body></html>\n");
         html
     }
 
@@ -112,7 +169,13 @@ impl Page<'_> {
     pub fn reply(&self) -> Reply {
         let reply = Reply::new(self.trouble.words().status)
             .with_body("text/html; charset=utf-8", self.html().into_bytes())
-            .with_header(header::CONTENT_SECURITY_POLICY, &POLICY)
+            .with_header(
+                header::CONTENT_SECURITY_POLICY,
+                match self.fragment {
+                    None => &POLICY,
+                    Some(_) => &SCRIPT_POLICY,
+                },
+            )
             .with_header(header::X_FRAME_OPTIONS, "DENY");
         let usual = match self.trouble {
             Trouble::Quota | Trouble::TooOften => Some(60),
@@ -177,6 +240,7 @@ mod tests {
             trouble: Trouble::OutsideWeChat,
             onward: Onward::Link("/x?\"><script>"),
             address: Some("https://shop.example.com/?q=<script>alert('1')</script>"),
+            fragment: None,
             retry_after: None,
             errcode: Some(&Errcode {
                 code: 40125,
@@ -190,6 +254,30 @@ mod tests {
             "{html}"
         );
         assert!(html.contains("<svg") && html.contains("errcode 40125") && html.contains("r1"));
+    }
+
+    #[test]
+    fn a_page_with_the_script_allows_that_one_and_no_other_has_it() {
+        let mut page = Page {
+            trouble: Trouble::KeepFragment,
+            onward: Onward::Link("/x?\"><script>alert(1)</script>"),
+            address: None,
+            fragment: Some(Fragment::KeepAndGo),
+            retry_after: None,
+            errcode: None,
+            request_id: "r1",
+        };
+        let html = page.html();
+        let (_, script) = html.split_once("<script>").unwrap();
+        let (script, _) = script.split_once("</script>").unwrap();
+        assert_eq!(html.matches("<script").count(), 1);
+        assert!(SCRIPT_POLICY.contains(&format!("script-src 'sha256-{}'", hash(script))));
+        assert!(
+            html.contains("0;url=/x?&quot;&gt;") || html.contains("0;url=/x?&#34;&gt;"),
+            "{html}"
+        );
+        page.fragment = None;
+        assert!(!page.html().contains("<script"));
     }
 
     #[test]

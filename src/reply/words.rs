@@ -66,6 +66,12 @@ pub enum Trouble {
     TooOften,
     /// Too many logins wait for WeChat.
     Busy,
+    /// The visitor is asked before WeChat asks.
+    AskConsent,
+    /// On the way to WeChat; the address's fragment is kept.
+    KeepFragment,
+    /// Back from WeChat; the fragment is put back.
+    PutBackFragment,
     /// The store does not answer, and it is needed.
     StoreDown,
     /// Logged out here, and perhaps not yet everywhere.
@@ -360,6 +366,33 @@ impl Trouble {
                     "Too many visitors are logging in at this moment. Please try again in a few seconds.",
                 ),
             ),
+            Self::AskConsent => (
+                S::UNAUTHORIZED,
+                (
+                    "需要您的微信资料",
+                    "本页面需要您的微信昵称和头像。点击“继续”后，微信会询问您是否同意。",
+                ),
+                (
+                    "This page asks for your WeChat profile",
+                    "It needs your nickname and avatar. Tap Continue, and WeChat will ask whether you agree.",
+                ),
+            ),
+            Self::KeepFragment => (
+                S::UNAUTHORIZED,
+                ("正在登录", "正在前往微信登录。如果没有反应，请点击“继续”。"),
+                (
+                    "Logging in",
+                    "On the way to WeChat. If nothing happens, tap Continue.",
+                ),
+            ),
+            Self::PutBackFragment => (
+                S::OK,
+                ("登录成功", "正在返回。如果没有反应，请点击“继续”。"),
+                (
+                    "Logged in",
+                    "On the way back. If nothing happens, tap Continue.",
+                ),
+            ),
             Self::StoreDown => (
                 S::SERVICE_UNAVAILABLE,
                 (
@@ -438,6 +471,9 @@ impl Trouble {
             Self::BodyTooLarge => "body_too_large",
             Self::TooOften => "too_many_logins_from_address",
             Self::Busy => "too_many_logins_in_flight",
+            Self::AskConsent => "consent_page",
+            Self::KeepFragment => "keep_fragment",
+            Self::PutBackFragment => "fragment_put_back",
             Self::StoreDown => "store_down",
             Self::LogoutPending => "logout_pending",
             Self::SnapshotReadOnly => "snapshot_read_only",

@@ -12,7 +12,7 @@ use std::fmt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-use super::account::Account;
+use super::account::{Account, HopOptions};
 
 /// All but RFC 3986's unreserved characters.
 pub const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
@@ -128,13 +128,22 @@ impl Account {
     /// put behind the account's callback origin.
     pub fn authorize_url(&self, callback_path: &str, scope: Scope, state: &State) -> String {
         let callback = format!("{}{callback_path}", self.callback_origin.as_str());
+        let HopOptions {
+            force_popup,
+            force_snapshot,
+            connect_redirect,
+        } = self.hop;
+        let wanted = |on: bool, parameter: &'static str| if on { parameter } else { "" };
         format!(
-            "{}/connect/oauth2/authorize?appid={}&redirect_uri={}&response_type=code&scope={}&state={}#wechat_redirect",
+            "{}/connect/oauth2/authorize?appid={}&redirect_uri={}&response_type=code&scope={}&state={}{}{}{}#wechat_redirect",
             self.open_base.as_str(),
             self.app_id.as_str(),
             utf8_percent_encode(&callback, COMPONENT),
             scope.as_str(),
             state.as_str(),
+            wanted(force_popup, "&forcePopup=true"),
+            wanted(force_snapshot, "&forceSnapShot=true"),
+            wanted(connect_redirect, "&connect_redirect=1"),
         )
     }
 }
@@ -153,6 +162,27 @@ mod tests {
             "https://open.weixin.qq.com/connect/oauth2/authorize?appid=wx1234567890abcdef\
              &redirect_uri=https%3A%2F%2Fshop.example.com%2F.wxgate%2Fcallback&response_type=code\
              &scope=snsapi_base&state=00112233445566778899aabbccddeeff0#wechat_redirect"
+        );
+    }
+
+    #[test]
+    fn what_is_asked_for_besides_stands_behind_the_state() {
+        let mut account = account("https://shop.example.com");
+        let state = State::parse("00112233445566778899aabbccddeeff0").unwrap();
+        let ending = |account: &Account| {
+            let url = account.authorize_url("/.wxgate/callback", Scope::Userinfo, &state);
+            url.split_once("&state=").unwrap().1.to_owned()
+        };
+        account.hop.connect_redirect = true;
+        assert_eq!(
+            ending(&account),
+            "00112233445566778899aabbccddeeff0&connect_redirect=1#wechat_redirect"
+        );
+        account.hop.force_popup = true;
+        account.hop.force_snapshot = true;
+        assert_eq!(
+            ending(&account),
+            "00112233445566778899aabbccddeeff0&forcePopup=true&forceSnapShot=true&connect_redirect=1#wechat_redirect"
         );
     }
 

@@ -149,12 +149,16 @@ async fn come_and_go(
         let mut browser = old.browser.clone();
         // Tokens are renewed on the way; whatever comes is an answer.
         let _ = ask(&mut browser, gateway, "GET", "/checked").await;
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             end(gateway, order, number, old, heard).await;
         }
     }
     let mut browser = Browser::new(WECHAT);
-    let target = if number % 2 == 0 { "/checked" } else { "/" };
+    let target = if number.is_multiple_of(2) {
+        "/checked"
+    } else {
+        "/"
+    };
     let mut answer = ask(&mut browser, gateway, "GET", target).await;
     while let Some(redirect) = answer.as_ref().filter(|answer| answer.status == 302) {
         let (to, path) = split(redirect.location());
@@ -171,7 +175,7 @@ async fn come_and_go(
         asked_to_end: false,
     };
     heard.lock().unwrap().push(known.clone());
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         end(gateway, order, number, known, heard).await;
     }
 }

@@ -23,6 +23,7 @@ mod world;
 mod answers;
 mod assertion;
 mod command_line;
+mod consent;
 mod corpus;
 mod endpoints;
 mod hostile;
