@@ -121,6 +121,11 @@ impl CookieSettings {
         &self.pending
     }
 
+    /// Whether they are sent from frames on other sites too.
+    pub fn is_cross_site(&self) -> bool {
+        self.same_site == SameSite::None
+    }
+
     /// The domain that sessions are shared in, if one is set.
     pub fn domain(&self) -> Option<&str> {
         self.domain.as_deref()

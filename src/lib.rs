@@ -41,6 +41,7 @@
 //! | `demo` | simulator, shop and gateway on loopback |
 //! | `server` | listeners, threads, drain |
 //! | `admin` | health, readiness, the end of sessions, for operators |
+//! | `doctor` | what would go wrong for the first visitor |
 //! | `logging` | which lines are written, and where |
 //! | `config` | `gateway.toml` as values that cannot be wrong |
 //! | `gateway` | the request's way: phases, decision, answers |
@@ -183,6 +184,7 @@ pub mod config;
 pub mod connection;
 pub mod cookies;
 pub mod demo;
+pub mod doctor;
 pub mod endpoints;
 pub mod gateway;
 pub mod html;

@@ -21,7 +21,7 @@ use wxgate::revocation::Revocations;
 use wxgate::route::Auth;
 use wxgate::simulator::{Settings, SimAccount, Simulator};
 use wxgate::store::Store;
-use wxgate::{demo, logging, process, server, signing};
+use wxgate::{demo, doctor, logging, process, server, signing};
 
 const EX_CONFIG: u8 = 78;
 
@@ -39,6 +39,8 @@ enum Command {
     Run(ConfigFile),
     /// Read gateway.toml, say what was understood, and do nothing else. Exits with 78 if there is a mistake.
     Check(ConfigFile),
+    /// Look at accounts, hosts, apps and this machine, and tell what visitors would meet. Exits with 1 if it is something bad.
+    Doctor(ConfigFile),
     /// Print a new session key, for session.keys.
     Keygen(Keygen),
     /// End visitors' sessions before their time, on every machine that shares the store.
@@ -145,6 +147,7 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Run(file) => run(&file),
         Command::Check(file) => check(&file),
+        Command::Doctor(file) => examine(&file),
         Command::Keygen(kind) => keygen(&kind),
         Command::Sessions(sessions) => match sessions.command {
             SessionsCommand::Revoke(revoke) => end_sessions(&revoke),
@@ -348,6 +351,23 @@ fn keygen(kind: &Keygen) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => fail(error),
+    }
+}
+
+fn examine(file: &ConfigFile) -> ExitCode {
+    let plan = match load(file) {
+        Ok(plan) => plan,
+        Err(code) => return code,
+    };
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(code) => return code,
+    };
+    let report = runtime.block_on(doctor::examine(plan));
+    say(&report.to_string());
+    match report.is_bad() {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
     }
 }
 

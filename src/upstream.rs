@@ -221,7 +221,12 @@ impl Client {
 }
 
 impl TrustedProxies {
-    /// Whether `address` is a proxy of the operator's.
+    /// Whether nobody is trusted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether `address` is one of them.
     pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|proxy| proxy.0.contains(&address))

@@ -247,6 +247,11 @@ impl Account {
         &self.app_id
     }
 
+    /// Where calls go, in the order in which they are tried.
+    pub fn api_bases(&self) -> &[BaseUrl] {
+        &self.api_bases
+    }
+
     /// The origin that WeChat sends visitors back to.
     pub fn callback_origin(&self) -> &PublicOrigin {
         &self.callback_origin

@@ -9,9 +9,10 @@
 //! Source: WeChat's page "网页授权", steps 2 to 5.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use percent_encoding::utf8_percent_encode;
+use reqwest::Response;
 use serde_json::{Map, Value};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -39,6 +40,20 @@ pub struct Api {
     /// the secret, or would not find the address.
     plain: reqwest::Client,
 }
+
+/// What came of asking about a code that is nobody's.
+#[derive(Debug)]
+pub struct Probe {
+    /// WeChat's no, which tells what it thinks of the account, or why there is none.
+    pub answer: ApiError,
+    /// What time WeChat's host says it is.
+    pub date: Option<SystemTime>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// A code that no exchange has given out.
+const NOBODYS_CODE: &str = "wxgate-doctor-nobodys-code";
 
 /// How long calls may take.
 #[derive(Clone, Copy, Debug)]
@@ -268,6 +283,37 @@ impl Api {
         }
     }
 
+    /// Asks one host about a code that is nobody's: the answer tells whether it
+    /// knows the account and takes its secret. It can give no grant.
+    pub async fn probe(&self, account: &Account, base: &BaseUrl) -> Probe {
+        let secret = account.app_secret.expose();
+        let url = Secret::new(format!(
+            "{}/sns/oauth2/access_token?appid={}&secret={}&code={NOBODYS_CODE}&grant_type=authorization_code",
+            base.as_str(),
+            account.app_id.as_str(),
+            utf8_percent_encode(secret, COMPONENT),
+        ));
+        let began = Instant::now();
+        let mut date = None;
+        let asked = async {
+            let response = self.get(base, &url).await?;
+            let told = response.headers().get(reqwest::header::DATE);
+            let told = told.and_then(|told| httpdate::parse_http_date(told.to_str().ok()?).ok());
+            date = told;
+            let body = read(response).await?;
+            understand(body, &[secret]).map(drop)
+        };
+        let answer = match asked.await {
+            Ok(()) => ApiError::Garbled("a yes to a code that is nobody's"),
+            Err(error) => error,
+        };
+        Probe {
+            answer,
+            date,
+            took: began.elapsed(),
+        }
+    }
+
     async fn call(
         &self,
         account: &Account,
@@ -290,23 +336,31 @@ impl Api {
         query: &Secret,
         hidden: &[&str],
     ) -> Result<Map<String, Value>, ApiError> {
-        let client = if base.is_https() {
-            &self.outside
-        } else {
-            &self.plain
-        };
         let url = Secret::new(format!("{}{}", base.as_str(), query.expose()));
-        let mut response = client.get(url.expose()).send().await.map_err(transport)?;
-        // Tokens stand in it: wiped when dropped, and large enough not to be moved.
-        let mut body = Zeroizing::new(Vec::with_capacity(TYPICAL_ANSWER));
-        while let Some(chunk) = response.chunk().await.map_err(transport)? {
-            if body.len() + chunk.len() > MAX_ANSWER {
-                return Err(ApiError::Garbled("more than 64 KiB"));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        understand(body, hidden)
+        let response = self.get(base, &url).await?;
+        understand(read(response).await?, hidden)
     }
+
+    async fn get(&self, base: &BaseUrl, url: &Secret) -> Result<Response, ApiError> {
+        let client = match base.is_https() {
+            true => &self.outside,
+            false => &self.plain,
+        };
+        client.get(url.expose()).send().await.map_err(transport)
+    }
+}
+
+/// An answer's bytes. Tokens stand in them: they are wiped when dropped, and have
+/// room enough not to be moved.
+async fn read(mut response: Response) -> Result<Zeroizing<Vec<u8>>, ApiError> {
+    let mut body = Zeroizing::new(Vec::with_capacity(TYPICAL_ANSWER));
+    while let Some(chunk) = response.chunk().await.map_err(transport)? {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            return Err(ApiError::Garbled("more than 64 KiB"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 fn transport(error: reqwest::Error) -> ApiError {

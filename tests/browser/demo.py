@@ -58,8 +58,12 @@ account = "shop"
 class Browser:
     """One Chromium with a profile of its own."""
 
-    def __init__(self, driver, profile, screenshots, phone=False):
+    def __init__(self, driver, profile, screenshots, phone=False, agent=None, scripts=True):
         options = {"args": [*FLAGS, f"--user-data-dir={profile}", "--window-size=1100,900"]}
+        if agent:
+            options["args"].append(f"--user-agent={agent}")
+        if not scripts:
+            options["prefs"] = {"profile.managed_default_content_settings.javascript": 2}
         if phone:
             options["mobileEmulation"] = PHONE
         wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}

@@ -25,6 +25,7 @@ mod assertion;
 mod command_line;
 mod consent;
 mod corpus;
+mod doctor;
 mod endpoints;
 mod hostile;
 mod kill;

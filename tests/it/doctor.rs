@@ -1,0 +1,396 @@
+//! `wxgate doctor` finds what is wrong, each with its cause, and nothing where
+//! nothing is.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Output;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use wxgate::simulator::{Api, Mood, SimAccount, Simulator};
+
+use crate::app::App;
+use crate::process::{Process, free_address, wxgate};
+use crate::world::{Extra, SECRET, files, gateway_toml, install_crypto, simulator};
+
+struct Site {
+    gateway: SocketAddr,
+    app: App,
+    simulator: Simulator,
+    files: tempfile::TempDir,
+    text: String,
+    _process: Process,
+}
+
+/// A gateway that runs, and the file that the doctor is given.
+async fn site() -> Site {
+    install_crypto();
+    let gateway = free_address();
+    let app = App::start().await;
+    let simulator = simulator(gateway).await;
+    let files = files();
+    let extra = Extra {
+        session: "keys = [{ file = \"key\" }]",
+        ..Extra::default()
+    };
+    let text = gateway_toml(gateway, app.addr, &simulator, &extra);
+    let config = files.path().join("gateway.toml");
+    std::fs::write(&config, &text).unwrap();
+    let process = Process::gateway(&config);
+    Site {
+        gateway,
+        app,
+        simulator,
+        files,
+        text,
+        _process: process,
+    }
+}
+
+impl Site {
+    /// What the doctor says of the file with `from` replaced by `to`.
+    async fn doctor(&self, from: &str, to: &str) -> (i32, String) {
+        assert!(self.text.contains(from), "{from}");
+        let path = self.files.path().join("examined.toml");
+        std::fs::write(&path, self.text.replace(from, to)).unwrap();
+        let output = run(self.files.path(), "examined.toml").await;
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complained = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            !told.contains(SECRET) && !complained.contains(SECRET),
+            "{told}{complained}"
+        );
+        (output.status.code().unwrap(), format!("{told}{complained}"))
+    }
+
+    async fn fails(&self, from: &str, to: &str, words: &[&str]) {
+        let (code, told) = self.doctor(from, to).await;
+        assert_eq!(code, 1, "{told}");
+        let line = told
+            .lines()
+            .filter(|line| line.starts_with("FAIL "))
+            .find(|line| words.iter().all(|word| line.contains(word)));
+        assert!(line.is_some(), "{words:?} in:\n{told}");
+    }
+}
+
+async fn run(dir: &Path, config: &str) -> Output {
+    let mut command = wxgate(&["doctor", "--config", config], dir);
+    tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap()
+}
+
+/// Something in front of the gateway, which changes its answers.
+async fn front(gateway: SocketAddr, change: fn(String) -> String) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut request = vec![0; 16 * 1024];
+                let count = client.read(&mut request).await.unwrap_or(0);
+                let request = String::from_utf8_lossy(&request[..count])
+                    .replace(&address.to_string(), &gateway.to_string())
+                    .replacen("\r\n\r\n", "\r\nconnection: close\r\n\r\n", 1);
+                let mut server = TcpStream::connect(gateway).await.unwrap();
+                server.write_all(request.as_bytes()).await.unwrap();
+                let mut answer = String::new();
+                let _ = server.read_to_string(&mut answer).await;
+                let _ = client.write_all(change(answer).as_bytes()).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_that_is_well_is_told_so() {
+    let site = site().await;
+    let (code, told) = site.doctor("[server]", "[server]").await;
+    assert_eq!(code, 0, "{told}");
+    for word in [
+        "ok    accounts.shop.app_secret: WeChat knows the AppID and takes the AppSecret",
+        "ok    accounts.shop.app_id: ",
+        "answered by a wxgate",
+        "a login begins, and comes back to http://",
+        "MP_verify_AbCdEfGhIjKlMnOp.txt is served",
+        "arrive as they were set",
+        "ok    clock: ",
+        "ok    routes[0].upstream: ",
+        "ok    store.kind: ",
+        "look  WeChat's console: 网页授权域名 must be exactly 127.0.0.1",
+        " 0 failures\n",
+    ] {
+        assert!(told.contains(word), "{word} in:\n{told}");
+    }
+    assert!(!told.contains("FAIL"), "{told}");
+    // Loopback is a doubt, and no more: nobody outside comes here.
+    assert!(
+        told.contains("warn  accounts.shop at http://127.0.0.1"),
+        "{told}"
+    );
+    // Nothing was spent, and the app was asked nothing.
+    let calls = site.simulator.calls().exchange;
+    assert_eq!(calls.outcomes.get("40029"), Some(&calls.total));
+    assert!(site.app.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_wechat_thinks_of_the_account_is_told() {
+    let site = site().await;
+    std::fs::write(site.files.path().join("wrong"), "not-the-secret").unwrap();
+    let wrong = "app_secret = { file = \"wrong\" }";
+    site.fails(
+        "app_secret = { file = \"app_secret\" }",
+        wrong,
+        &["40125", "rid", "基本配置", "app_secret"],
+    )
+    .await;
+    let app_id = SimAccount::default().app_id;
+    site.fails(
+        &app_id,
+        "wx0000000000000000",
+        &["accounts.shop.app_id", "40013", "基本配置"],
+    )
+    .await;
+    let (_, told) = site.doctor(&app_id, "wxUPPER").await;
+    assert!(told.contains("a real AppID is wx and 16"), "{told}");
+    for (errcode, words) in [
+        (40164, ["40164", "203.0.113.7", "IP白名单"]),
+        (48004, ["48004", "通知中心", "rid"]),
+        (99999, ["99999", "全局返回码", "rid"]),
+    ] {
+        let mood = Mood::Errcode {
+            api: Api::Exchange,
+            errcode,
+        };
+        site.simulator.set_mood(mood);
+        site.fails("[server]", "[server]", &words).await;
+    }
+    let mood = Mood::Errcode {
+        api: Api::Exchange,
+        errcode: 45009,
+    };
+    site.simulator.set_mood(mood);
+    let (code, told) = site.doctor("[server]", "[server]").await;
+    assert!(
+        code == 0
+            && told.contains("warn  accounts.shop.app_secret: could not be tried: errcode 45009"),
+        "{told}"
+    );
+    site.simulator.set_mood(Mood::Html);
+    site.fails("[server]", "[server]", &["api_base_url", "not WeChat's"])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_that_cannot_be_reached_are_told() {
+    let site = site().await;
+    let dead = free_address().to_string();
+    let api = format!("api_base_url = \"{}\"", site.simulator.base_url());
+    site.fails(
+        &api,
+        &format!("api_base_url = \"http://{dead}\""),
+        &["api_base_url", &dead, "firewall"],
+    )
+    .await;
+    let fallback = format!("{api}\napi_fallback_url = \"http://{dead}\"");
+    let (code, told) = site.doctor(&api, &fallback).await;
+    assert!(
+        code == 0 && told.contains("warn  accounts.shop.api_fallback_url"),
+        "{told}"
+    );
+    let upstream = format!("upstream = \"http://{}\"", site.app.addr);
+    site.fails(
+        &upstream,
+        &format!("upstream = \"http://{dead}\""),
+        &["routes[0].upstream", &dead],
+    )
+    .await;
+    let tls = format!("upstream = \"https://{}\"", site.app.addr);
+    site.fails(&upstream, &tls, &["routes[0].upstream", "no TLS there"])
+        .await;
+    site.fails(
+        &upstream,
+        "upstream = \"http://no-such-host.invalid\"",
+        &["routes[0].upstream", "no address"],
+    )
+    .await;
+    std::fs::write(
+        site.files.path().join("redis"),
+        format!("redis://:hunter2@{dead}"),
+    )
+    .unwrap();
+    let store = "[store]\nkind = { redis = { file = \"redis\" } }\n[limits]";
+    let (_, told) = site.doctor("[limits]", store).await;
+    assert!(!told.contains("hunter2"), "{told}");
+    site.fails("[limits]", store, &["store.kind", "the password"])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_in_front_is_found_out() {
+    let site = site().await;
+    let origin = format!("callback_origin = \"http://{}\"", site.gateway);
+    let behind = |address: SocketAddr| format!("callback_origin = \"http://{address}\"");
+    let nobody = free_address();
+    site.fails(&origin, &behind(nobody), &["does not answer from here"])
+        .await;
+    // It redirects, as from a bare domain to www.
+    let redirects = front(site.gateway, |_| {
+        "HTTP/1.1 301 Moved\r\nLocation: https://www.example.com/\r\nContent-Length: 0\r\n\r\n"
+            .to_owned()
+    });
+    let redirects = redirects.await;
+    site.fails(
+        &origin,
+        &behind(redirects),
+        &["redirects to https://www.example.com/"],
+    )
+    .await;
+    // Another server.
+    let other = front(site.gateway, |_| {
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello".to_owned()
+    });
+    site.fails(&origin, &behind(other.await), &["not as a wxgate"])
+        .await;
+    // One that does not keep Host: the gateway calls itself otherwise.
+    let rewrites = front(site.gateway, |answer| answer).await;
+    site.fails(&origin, &behind(rewrites), &["calls itself http://"])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cookies_and_files_that_do_not_arrive_are_told() {
+    install_crypto();
+    for (change, words) in [
+        (
+            (|answer: String| {
+                answer
+                    .replace("Set-Cookie", "X-Was-Cookie")
+                    .replace("set-cookie", "x-was-cookie")
+            }) as fn(String) -> String,
+            ["does not arrive", "Set-Cookie"],
+        ),
+        (
+            |answer| answer.replace("; HttpOnly", ""),
+            ["without HttpOnly", "proxy_cookie_flags"],
+        ),
+        (
+            |answer| match answer.contains("AbCdEfGhIjKlMnOp") {
+                true => {
+                    "HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n".to_owned()
+                }
+                false => answer,
+            },
+            ["MP_verify", "redirected to /login"],
+        ),
+        (
+            |answer| match answer.contains("AbCdEfGhIjKlMnOp") {
+                true => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(),
+                false => answer,
+            },
+            ["MP_verify", "404"],
+        ),
+    ] {
+        // The gateway behind believes itself at the front's address.
+        let gateway = free_address();
+        let at_front = front_for(gateway, change).await;
+        let app = App::start().await;
+        let simulator = simulator(at_front).await;
+        let files = files();
+        let extra = Extra {
+            session: "keys = [{ file = \"key\" }]",
+            ..Extra::default()
+        };
+        let text = gateway_toml(at_front, app.addr, &simulator, &extra);
+        let listen = format!("listen = [\"{gateway}\"]");
+        let text = text.replace(&format!("listen = [\"{at_front}\"]"), &listen);
+        let config = files.path().join("gateway.toml");
+        std::fs::write(&config, text).unwrap();
+        let _process = Process::gateway(&config);
+        let output = run(files.path(), "gateway.toml").await;
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        let line = told
+            .lines()
+            .find(|line| words.iter().all(|word| line.contains(word)));
+        assert!(
+            line.is_some_and(|line| line.starts_with("FAIL ")),
+            "{words:?} in:\n{told}"
+        );
+    }
+}
+
+/// The same as [`front`], for a gateway that knows the front's address.
+async fn front_for(gateway: SocketAddr, change: fn(String) -> String) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut request = vec![0; 16 * 1024];
+                let count = client.read(&mut request).await.unwrap_or(0);
+                let request = String::from_utf8_lossy(&request[..count]).replacen(
+                    "\r\n\r\n",
+                    "\r\nconnection: close\r\n\r\n",
+                    1,
+                );
+                let mut server = TcpStream::connect(gateway).await.unwrap();
+                server.write_all(request.as_bytes()).await.unwrap();
+                let mut answer = String::new();
+                let _ = server.read_to_string(&mut answer).await;
+                let _ = client.write_all(change(answer).as_bytes()).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_off_is_told() {
+    let site = site().await;
+    let old = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = old.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = old.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await;
+            let body = "{\"errcode\":40029,\"errmsg\":\"invalid code, rid: 1-2-3\"}";
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nDate: Tue, 24 Nov 2020 08:00:00 GMT\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    let api = format!("api_base_url = \"{}\"", site.simulator.base_url());
+    site.fails(
+        &api,
+        &format!("api_base_url = \"http://{address}\""),
+        &["clock", "NTP"],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_others_can_read_and_mistakes_in_the_file_are_told() {
+    let site = site().await;
+    let state = site.files.path().join("state");
+    std::fs::create_dir_all(&state).unwrap();
+    let key = state.join("session.key");
+    std::fs::write(&key, "x").unwrap();
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    site.fails(
+        "[server]",
+        "[server]",
+        &["server.state_dir", "session.key", "644"],
+    )
+    .await;
+    let (code, told) = site.doctor("[server]", "[server]\nno_such_key = 1").await;
+    assert_eq!(code, 78, "{told}");
+}
