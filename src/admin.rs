@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -77,7 +77,8 @@ impl Order {
         now: Now,
     ) -> Result<Vec<Revocation>, String> {
         let before = self.before.unwrap_or(now);
-        if before > now + revocation::LEEWAY {
+        // Half of it, so that whoever logs in then is let in.
+        if before > now + revocation::LEEWAY / 2 {
             return Err(format!(
                 "before: found {before}, which lies in the future (now is {now}): those who log in until then would be put out again; \
                  expected a moment that has passed"
@@ -143,12 +144,25 @@ pub async fn serve(listener: TcpListener, admin: Admin) {
     }
 }
 
-async fn ready(State(admin): State<Admin>) -> Response {
+/// What `/readyz` may be asked to leave out.
+#[derive(Deserialize)]
+struct Except {
+    except: Option<String>,
+}
+
+/// Whether traffic may come, and whether the store answers. A balancer that would
+/// take every instance away while their store is down asks `/readyz?except=store`:
+/// sessions go on meanwhile, once it is known which have ended.
+async fn ready(State(admin): State<Admin>, Query(Except { except }): Query<Except>) -> Response {
     if *admin.stopped.borrow() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
+    let knows = admin.sessions.ended().is_complete();
     match admin.store.ready() {
         Ok(()) => "ready\n".into_response(),
+        Err(error) if except.as_deref() == Some("store") && knows => {
+            format!("ready, but for the store: {error}\n").into_response()
+        }
         Err(error) => {
             let text = format!("store: {error}\n");
             (StatusCode::SERVICE_UNAVAILABLE, text).into_response()

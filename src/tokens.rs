@@ -101,6 +101,8 @@ pub struct Keeper {
     store: Arc<Store>,
     sessions: Arc<Sessions>,
     said: Cache<(SessionId, Question), Said>,
+    /// What WeChat takes its time with: who has waited once does not wait again.
+    late: Cache<(SessionId, Question), ()>,
     opened: Cache<SessionId, Kept>,
     renewals: Cache<SessionId, Result<Kept, Useless>>,
 }
@@ -165,6 +167,7 @@ impl Keeper {
             store,
             sessions,
             said: cache(MEMORY),
+            late: cache(Duration::from_secs(PAUSE)),
             opened: cache(OPENED),
             renewals: cache(Duration::from_secs(1)),
         }
@@ -259,17 +262,23 @@ impl Keeper {
         good_for: u64,
         now: Now,
     ) -> Result<(Now, Profile), Useless> {
+        let is_old = move |said: &Said| {
+            let good_for = match said.answer {
+                Err(Useless::WeChat(_) | Useless::Store(_) | Useless::Late) => good_for.min(PAUSE),
+                Ok(_) | Err(Useless::Gone | Useless::Dead) => good_for,
+            };
+            said.at + good_for <= now
+        };
+        let key = (*session.id(), question);
+        let said = self.said.get(&key).await;
+        if let Some(said) = said.filter(|said| !is_old(said)) {
+            return said.answer.map(|profile| (said.at, profile));
+        }
+        if self.late.contains_key(&key) {
+            return Err(Useless::Late);
+        }
         let (this, account, session) = (self.clone(), Arc::clone(account), session.clone());
         let asked = tokio::spawn(async move {
-            let is_old = |said: &Said| {
-                let good_for = match said.answer {
-                    Err(Useless::WeChat(_) | Useless::Store(_) | Useless::Late) => {
-                        good_for.min(PAUSE)
-                    }
-                    Ok(_) | Err(Useless::Gone | Useless::Dead) => good_for,
-                };
-                said.at + good_for <= now
-            };
             let entry = this.said.entry((*session.id(), question));
             let answer = async {
                 let answer = this.put(question, &account, &session, now).await;
@@ -285,11 +294,16 @@ impl Keeper {
                 }
                 Said { at: now, answer }
             };
-            entry.or_insert_with_if(answer, is_old).await.into_value()
+            let said = entry.or_insert_with_if(answer, is_old).await.into_value();
+            this.late.invalidate(&key).await;
+            said
         });
         match tokio::time::timeout(PATIENCE, asked).await {
             Ok(Ok(said)) => said.answer.map(|profile| (said.at, profile)),
-            Ok(Err(_)) | Err(_) => Err(Useless::Late),
+            Ok(Err(_)) | Err(_) => {
+                self.late.insert(key, ()).await;
+                Err(Useless::Late)
+            }
         }
     }
 

@@ -260,6 +260,25 @@ async fn a_question_without_an_answer_counts_for_as_long_again_and_no_longer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_waits_once_for_a_wechat_that_is_silent() {
+    let world = world().await;
+    let mut browser = logged_in(&world, "/checked").await;
+    world.simulator.set_mood_for(Api::Check, Mood::Hanging);
+    let began = Instant::now();
+    let answer = until_asked(&world, &mut browser, "/checked", checks, 0).await;
+    assert_eq!(answer.status, 200);
+    assert!(began.elapsed() >= Duration::from_secs(3));
+    // WeChat has not answered yet, and nobody waits for that.
+    let began = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(browser.open(world.gateway, "/checked").await.status, 502);
+    }
+    assert!(began.elapsed() < Duration::from_secs(2));
+    assert_eq!(browser.open(world.gateway, "/").await.status, 200);
+    assert_eq!(checks(&world), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_profile_is_told_anew_when_a_page_is_opened() {
     let world = world().await;
     let mut browser = logged_in(&world, "/named").await;

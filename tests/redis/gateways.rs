@@ -297,6 +297,9 @@ async fn outage(away: impl AsyncFnOnce(&mut Server), back: impl AsyncFnOnce(&mut
                 told.starts_with("store: ") && !told.contains(PASSWORD),
                 "{told}"
             );
+            let except = "GET /readyz?except=store HTTP/1.1\r\nHost: admin\r\n\r\n";
+            let bare = send(pair.admins[at], except).await;
+            assert_eq!(bare.status, 200, "{bare:?}");
         }
         // What needs the store is refused, and says so. What was opened a moment
         // ago may still be remembered, for half a minute.
