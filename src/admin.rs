@@ -21,7 +21,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::revocation::{self, KEPT, Revocation};
+use crate::revocation::{self, KEPT, Revocation, Revocations};
 use crate::route::LoginAccount;
 use crate::secret::Secret;
 use crate::session::{Now, Sessions};
@@ -67,18 +67,20 @@ pub struct Order {
 }
 
 impl Order {
-    /// The revocations that it means at `now`.
+    /// The revocations that it means at `now`, where `ended` has ended already.
     ///
     /// # Errors
     /// What is wrong with it, in words for the operator.
     pub fn revocations(
         &self,
         accounts: &[Arc<LoginAccount>],
+        ended: &Revocations,
         now: Now,
     ) -> Result<Vec<Revocation>, String> {
-        let before = self.before.unwrap_or(now);
         // Half of it, so that whoever logs in then is let in.
-        if before > now + revocation::LEEWAY / 2 {
+        if let Some(before) = self.before
+            && before > now + revocation::LEEWAY / 2
+        {
             return Err(format!(
                 "before: found {before}, which lies in the future (now is {now}): those who log in until then would be put out again; \
                  expected a moment that has passed"
@@ -109,12 +111,17 @@ impl Order {
                     ));
                 }
                 let of = |account: &&Arc<LoginAccount>| {
-                    Revocation::of_visitor(account.wechat.app_id().as_str(), openid.as_str(), before)
+                    let (app_id, openid) = (account.wechat.app_id().as_str(), openid.as_str());
+                    let moment = || ended.moment(app_id, openid, now);
+                    Revocation::of_visitor(app_id, openid, self.before.unwrap_or_else(moment))
                 };
                 Ok(named.iter().map(of).collect())
             }
             (None, None, true) if self.account.is_none() => {
-                Ok(vec![Revocation::of_everyone(before)])
+                let moment = || ended.moment_for_everyone(now);
+                Ok(vec![Revocation::of_everyone(
+                    self.before.unwrap_or_else(moment),
+                )])
             }
             _ => Err("expected one of session, openid (with account, if it is to be one account's alone) and everyone; \
                       before goes with the last two"
@@ -179,7 +186,7 @@ async fn revoke(State(admin): State<Admin>, headers: HeaderMap, body: Bytes) -> 
         Ok(order) => order,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
     };
-    let revocations = match order.revocations(&admin.accounts, now()) {
+    let revocations = match order.revocations(&admin.accounts, admin.sessions.ended(), now()) {
         Ok(revocations) => revocations,
         Err(message) => return refuse(StatusCode::UNPROCESSABLE_ENTITY, &message),
     };

@@ -20,7 +20,7 @@ use wxgate::identity::assertion;
 use wxgate::revocation::Revocations;
 use wxgate::route::Auth;
 use wxgate::simulator::{Settings, SimAccount, Simulator};
-use wxgate::store::Store;
+use wxgate::store::{Place, Store};
 use wxgate::{demo, doctor, logging, process, server, signing};
 
 const EX_CONFIG: u8 = 78;
@@ -99,13 +99,21 @@ struct Whose {
     openid: Option<String>,
     /// Everyone's sessions that were opened until then: "now", seconds since 1970, or 2026-01-31T12:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = moment)]
-    all_before: Option<u64>,
+    all_before: Option<Moment>,
 }
 
-/// A moment of the past, in seconds since 1970.
-fn moment(text: &str) -> Result<u64, String> {
+/// A moment of the past.
+#[derive(Clone, Copy)]
+enum Moment {
+    /// When the order is carried out.
+    Now,
+    /// In seconds since 1970.
+    At(u64),
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
     if text == "now" {
-        return Ok(admin::now());
+        return Ok(Moment::Now);
     }
     let seconds = text.parse().ok();
     let date = || {
@@ -114,6 +122,7 @@ fn moment(text: &str) -> Result<u64, String> {
     };
     seconds
         .or_else(date)
+        .map(Moment::At)
         .ok_or_else(|| "expected \"now\", seconds since 1970, or 2026-01-31T12:00:00Z".to_owned())
 }
 
@@ -280,6 +289,7 @@ fn understood(file: &ConfigFile, plan: &Plan) -> String {
         )),
     }
     text.push_str(&proofs(plan));
+    text.push_str(&store(plan));
     for planned in &plan.accounts {
         let account = &planned.account;
         let origin = account.wechat.callback_origin();
@@ -323,6 +333,19 @@ fn understood(file: &ConfigFile, plan: &Plan) -> String {
         text.push_str(&format!("warning  {warning}\n"));
     }
     text
+}
+
+/// Where tokens and ended sessions are kept.
+fn store(plan: &Plan) -> String {
+    let place = match &plan.store.place {
+        Place::Memory => format!(
+            "memory; which sessions were ended is kept in {}",
+            plan.state_dir().unwrap_or_default().display()
+        ),
+        Place::File(path) => path.display().to_string(),
+        Place::Redis(_) => format!("a Redis, names begin with {{{}}}", plan.store.prefix),
+    };
+    format!("store    {place}\n")
 }
 
 /// Who signs what apps are told of visitors, if any app is.
@@ -384,15 +407,19 @@ fn end_sessions(revoke: &Revoke) -> ExitCode {
         openid: revoke.whose.openid.clone(),
         account: revoke.account.clone(),
         everyone: revoke.whose.all_before.is_some(),
-        before: revoke.whose.all_before,
+        before: match revoke.whose.all_before {
+            Some(Moment::At(seconds)) => Some(seconds),
+            Some(Moment::Now) | None => None,
+        },
     };
     let accounts: Vec<_> = (plan.accounts.iter())
         .map(|planned| Arc::clone(&planned.account))
         .collect();
-    let revocations = match order.revocations(&accounts, admin::now()) {
-        Ok(revocations) => revocations,
-        Err(message) => return fail(message),
-    };
+    let ended = Arc::new(Revocations::default());
+    // Mistakes are told before anybody is asked.
+    if let Err(message) = order.revocations(&accounts, &ended, admin::now()) {
+        return fail(message);
+    }
     let keys = match plan.known_keys() {
         Ok(keys) => keys,
         Err(message) => return fail(message),
@@ -413,7 +440,7 @@ fn end_sessions(revoke: &Revoke) -> ExitCode {
             }
         }
         let state_dir = plan.state_dir();
-        let store = match Store::open(plan.store, state_dir, Arc::new(Revocations::default())).await {
+        let store = match Store::open(plan.store, state_dir, Arc::clone(&ended)).await {
             Ok(store) => store,
             Err(error) => {
                 return fail(format_args!(
@@ -427,6 +454,10 @@ fn end_sessions(revoke: &Revoke) -> ExitCode {
                  server.state_dir",
             );
         }
+        let revocations = match order.revocations(&accounts, &ended, admin::now()) {
+            Ok(revocations) => revocations,
+            Err(message) => return fail(message),
+        };
         for revocation in &revocations {
             if let Err(error) = store.revoke(revocation).await {
                 return fail(format_args!("{error}: nothing is certain, try again"));

@@ -216,6 +216,8 @@ pub struct Revocations {
     complete: AtomicBool,
     /// Sessions opened until then have ended; 0 for none.
     everyone: AtomicU64,
+    /// The latest moment of any revocation of visitors.
+    latest: AtomicU64,
     /// Of both maps below.
     filter: Filter,
     sessions: papaya::HashMap<SessionId, Now>,
@@ -230,6 +232,7 @@ impl Default for Revocations {
         Self {
             complete: AtomicBool::new(false),
             everyone: AtomicU64::new(0),
+            latest: AtomicU64::new(0),
             filter: Filter::new(),
             sessions: papaya::HashMap::new(),
             visitors: papaya::HashMap::new(),
@@ -272,6 +275,7 @@ impl Revocations {
             before,
             until,
         } = revocation;
+        self.latest.fetch_max(*before, Ordering::AcqRel);
         match target {
             Target::Session(id) => {
                 self.filter.add(self.hash_of_session(id));
@@ -316,6 +320,23 @@ impl Revocations {
             .load(Ordering::Acquire)
             .max(self.visitor_before(app_id, openid));
         now.max(before.saturating_add(1).min(now.saturating_add(LEEWAY)))
+    }
+
+    /// The moment for a revocation of this visitor that is to end all that were
+    /// opened until `now`: those of whoever came back in the very second of an
+    /// earlier one too, which tell of the next.
+    pub fn moment(&self, app_id: &str, openid: &str, now: Now) -> Now {
+        let last = self
+            .everyone
+            .load(Ordering::Acquire)
+            .max(self.visitor_before(app_id, openid));
+        now.max((last + 1).min(now + LEEWAY / 2))
+    }
+
+    /// The same for everyone.
+    pub fn moment_for_everyone(&self, now: Now) -> Now {
+        let last = self.latest.load(Ordering::Acquire);
+        now.max((last + 1).min(now + LEEWAY / 2))
     }
 
     fn visitor_before(&self, app_id: &str, openid: &str) -> Now {
@@ -410,6 +431,24 @@ mod tests {
         all.apply(&Revocation::of_everyone(1030));
         assert_eq!(all.earliest("wx1", "oOther", 1000), 1031);
         assert_eq!(all.earliest("wx1", "oOther", 2000), 2000);
+    }
+
+    #[test]
+    fn whoever_came_back_at_once_can_be_put_out_at_once() {
+        let all = Revocations::default();
+        for _ in 0..5 {
+            let opened = all.earliest("wx1", "oVisitor", 1000);
+            assert!(!all.has_ended(&subject(opened)));
+            let moment = all.moment("wx1", "oVisitor", 1000);
+            all.apply(&Revocation::of_visitor("wx1", "oVisitor", moment));
+            assert!(all.has_ended(&subject(opened)));
+        }
+        let opened = all.earliest("wx1", "oVisitor", 1000);
+        let moment = all.moment_for_everyone(1000);
+        all.apply(&Revocation::of_everyone(moment));
+        assert!(all.has_ended(&subject(opened)));
+        assert_eq!(all.moment("wx1", "oVisitor", 2000), 2000);
+        assert_eq!(all.moment_for_everyone(2000), 2000);
     }
 
     #[test]

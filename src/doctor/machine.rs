@@ -91,7 +91,10 @@ pub(super) async fn app(number: usize, upstream: Upstream) -> Report {
             match TransportConnector::new(None).new_stream(&peer).await {
                 Ok(_) => return Ok(()),
                 Err(_) if more => attempt += 1,
-                Err(error) => return Err(error.to_string()),
+                Err(error) => {
+                    let cause = error.root_cause();
+                    return Err(format!("{} ({cause})", error.etype().as_str()));
+                }
             }
         }
     });

@@ -158,7 +158,7 @@ impl Look {
             Some(address) => report.doubt(
                 &self.place,
                 format!(
-                    "{host} is {address}, where nobody outside can reach it: no visitor's phone, and not WeChat, which fetches MP_verify \
+                    "{host} leads to {address}, which nobody outside can reach: no visitor's phone, and not WeChat, which fetches MP_verify \
                      files; expected a public address in DNS"
                 ),
             ),

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::app::App;
 use crate::client::{Browser, WECHAT, Wire};
-use crate::world::{Extra, OPENID, World};
+use crate::process::{Process, free_address, wxgate};
+use crate::world::{Extra, OPENID, World, files, gateway_toml, install_crypto, simulator};
 
 async fn log_out(browser: &mut Browser, world: &World) {
     let own = [
@@ -123,6 +125,98 @@ async fn nobody_but_an_operator_ends_sessions() {
         );
     }
     assert!(is_let_in(&visitor, &world).await);
+}
+
+/// Runs `wxgate sessions revoke` with `arguments`: its exit code and all it said.
+async fn revoke(dir: &std::path::Path, arguments: &[&str]) -> (i32, String) {
+    let mut all = vec!["sessions", "revoke", "--config", "gateway.toml"];
+    all.extend_from_slice(arguments);
+    let mut command = wxgate(&all, dir);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let output = output.await.unwrap();
+    let told = [output.stdout, output.stderr].concat();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8_lossy(&told).into_owned(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_ends_sessions_whether_or_not_it_can_ask_the_gateway() {
+    install_crypto();
+    let (gateway, admin) = (free_address(), free_address());
+    let app = App::start().await;
+    let simulator = simulator(gateway).await;
+    let files = files();
+    let dir = files.path();
+    let text = gateway_toml(gateway, app.addr, &simulator, &Extra::default());
+    let heard = format!("admin_listen = \"{admin}\"");
+    let heard = text.replace("admin_listen = \"127.0.0.1:0\"", &heard);
+    let config = dir.join("gateway.toml");
+    std::fs::write(&config, &heard).unwrap();
+    let (code, told) = revoke(dir, &["--openid", OPENID]).await;
+    assert!(
+        code == 1 && told.contains("session.key does not exist"),
+        "{told}"
+    );
+    assert!(!dir.join("state").exists(), "it made something");
+
+    let mut process = Process::gateway(&config);
+    process.wait_for("admin paths");
+    let log_in = async || {
+        let mut browser = Browser::new(WECHAT);
+        let (answer, _) = browser.visit(gateway, "/").await;
+        assert_eq!(answer.status, 200);
+        browser
+    };
+    let let_in = async |browser: &Browser| browser.clone().open(gateway, "/").await.status == 200;
+    let one = log_in().await;
+    let (code, told) = revoke(dir, &["--openid", OPENID, "--account", "shop"]).await;
+    assert!(code == 0 && told.contains("every instance"), "{told}");
+    assert!(!let_in(&one).await);
+    for wrong in [
+        &["--openid", OPENID, "--account", "none"][..],
+        &["--session", "12"],
+        &["--all-before", "2099-01-01T00:00:00Z"],
+    ] {
+        assert_eq!(revoke(dir, wrong).await.0, 1, "{wrong:?}");
+    }
+    for wrong in [
+        &["--openid"][..],
+        &[],
+        &["--openid", "o", "--all-before", "now"],
+        &["--all-before", "soon"],
+    ] {
+        assert_eq!(revoke(dir, wrong).await.0, 2, "{wrong:?}");
+    }
+    // A gateway that does not listen to operators finds it in its store; the one
+    // that was told has kept it.
+    process.kill();
+    let deaf: String = heard
+        .lines()
+        .filter(|line| !line.starts_with("admin_listen"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    std::fs::write(&config, deaf).unwrap();
+    let mut process = Process::gateway(&config);
+    assert!(!let_in(&one).await);
+    let other = log_in().await;
+    assert!(let_in(&other).await);
+    let (code, told) = revoke(dir, &["--all-before", "now"]).await;
+    assert!(code == 0 && told.contains("within a second"), "{told}");
+    let began = std::time::Instant::now();
+    while let_in(&other).await {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    process.kill();
+    // Nobody runs: it is there when somebody does.
+    let _process = Process::gateway(&config);
+    let third = log_in().await;
+    drop(_process);
+    assert_eq!(revoke(dir, &["--openid", OPENID]).await.0, 0);
+    let _process = Process::gateway(&config);
+    assert!(!let_in(&third).await);
 }
 
 async fn open(world: &World, browser: &Browser, target: &str, headers: &[(&str, &str)]) -> Wire {
