@@ -296,6 +296,7 @@ impl ProxyHttp for Gateway {
         {
             let (sessions, session) = (Arc::clone(&self.sessions), session.clone());
             connection::ends_with(async move { sessions.until_ended(session).await });
+            visit.outlives = true;
         }
         if let Some(Permit::Vouched(_, account, carried)) = &visit.permit
             && carried.renew
@@ -310,6 +311,24 @@ impl ProxyHttp for Gateway {
             downstream.set_keepalive(None);
         }
         Ok(())
+    }
+
+    /// Ends a stream of events whose visitor's session has ended, where it shares
+    /// its connection, as over HTTP/2: with the next event.
+    fn response_body_filter(
+        &self,
+        _downstream: &mut Downstream,
+        _body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        visit: &mut Visit,
+    ) -> Result<Option<Duration>> {
+        let session = visit.permit.as_ref().and_then(Permit::session);
+        if visit.outlives && session.is_some_and(|session| self.sessions.left(session) == 0) {
+            let mut error = Error::explain(ErrorType::ConnectionClosed, "the session has ended");
+            error.as_down();
+            return Err(error);
+        }
+        Ok(None)
     }
 
     async fn fail_to_proxy(

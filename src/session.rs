@@ -390,17 +390,23 @@ impl Sessions {
         })
     }
 
+    /// For how many seconds `session` goes on, as far as is known; 0 when it has
+    /// ended.
+    pub fn left(&self, session: &Session) -> u64 {
+        if self.ended.has_ended(&session.subject()) {
+            return 0;
+        }
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(u64::MAX, |now| now.as_secs());
+        self.ends(session).saturating_sub(now)
+    }
+
     /// Waits until `session` has ended, by itself or before its time.
     pub async fn until_ended(&self, session: Session) {
         let mut changes = self.ended.changes();
         loop {
-            if self.ended.has_ended(&session.subject()) {
-                return;
-            }
-            let now = SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(u64::MAX, |now| now.as_secs());
-            let left = self.ends(&session).saturating_sub(now);
+            let left = self.left(&session);
             if left == 0 {
                 return;
             }

@@ -46,6 +46,8 @@ pub struct Visit {
     pub(super) retry_after: Option<u64>,
     /// What came of its body.
     pub(super) body: Body,
+    /// Whether its answer may go on for longer than a session.
+    pub(super) outlives: bool,
     /// What went wrong before Pingora noticed, for the visitor's page.
     pub(super) trouble: Option<Trouble>,
     _in_flight: InFlight,
@@ -71,6 +73,7 @@ impl Visit {
             odd_line: false,
             retry_after: None,
             body: Body::default(),
+            outlives: false,
             trouble: None,
             _in_flight: InFlight(Arc::clone(in_flight)),
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::app::App;
 use crate::client::{Browser, WECHAT, Wire};
+use crate::h2;
 use crate::process::{Process, free_address, wxgate};
 use crate::world::{Extra, OPENID, World, files, gateway_toml, install_crypto, simulator};
 
@@ -125,6 +126,40 @@ async fn nobody_but_an_operator_ends_sessions() {
         );
     }
     assert!(is_let_in(&visitor, &world).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_events_over_http_2_ends_with_the_next_event() {
+    let world = World::with(Extra {
+        server: "h2c = true",
+        ..Extra::default()
+    })
+    .await;
+    let mut browser = world.visitor().await;
+    let authority = world.gateway.to_string();
+    let cookies = browser.cookies("/events");
+    let fields = [
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":path", "/events"),
+        (":authority", &authority),
+        ("cookie", &cookies),
+        ("accept", "text/event-stream"),
+    ];
+    let mut connection = h2::Connection::to(world.gateway).await;
+    let flags = h2::END_STREAM | h2::END_HEADERS;
+    connection
+        .send(&h2::frame(h2::HEADERS, flags, 1, &h2::block(&fields)))
+        .await;
+    let began = std::time::Instant::now();
+    while world.app.last().line() != "GET /events HTTP/1.1" {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    log_out(&mut browser, &world).await;
+    world.app.go_on.notify_one();
+    let outcome = connection.outcome(1).await;
+    assert_eq!(outcome, h2::Outcome::Answer(200, b"data: 1\n\n".to_vec()));
 }
 
 /// Runs `wxgate sessions revoke` with `arguments`: its exit code and all it said.
