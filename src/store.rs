@@ -6,8 +6,8 @@
 //! the store did not give is [`Unavailable`], and never a guess; nothing here
 //! knows what a record means, and what is kept is sealed before it comes here.
 //!
-//! Three kinds: [`memory`] for one machine that has nothing to lose but tokens,
-//! [`file`] for one that does, [`redis`] for several.
+//! Three kinds: `memory` for one machine that has nothing to lose but tokens,
+//! `file` for one that does, `redis` for several.
 
 mod file;
 mod journal;
