@@ -9,7 +9,7 @@
 //!   auth = "none"                  → strip identity headers → app
 //!   session cookie good            → strip, vouch, forward  → app
 //!   auth = "optional", no session  → strip → app
-//!   a navigation, inside WeChat    → remember the target, 302 to WeChat
+//!   a navigation, inside WeChat    → remember the target, 302 to WeChat (or a page that asks, or keeps the fragment)
 //!   a navigation, elsewhere        → a page with a QR code of this address
 //!   anything else                  → 401 JSON
 //! callback → login cookie → state equal → one exchange → session → 302 to the target
@@ -21,7 +21,8 @@
 //! 2. The app is untouched: what is added is one family of headers.
 //! 3. A visitor meets neither a dead end nor a loop.
 //! 4. Secrets, tokens and codes reach no browser, log or error.
-//! 5. A logged-in request makes no network call but the one to the app.
+//! 5. A logged-in request makes no network call but the one to the app, unless its
+//!    route asks for what only WeChat knows.
 //! 6. One machine needs nothing but the binary and one file.
 //!
 //! # Where to begin

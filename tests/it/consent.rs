@@ -1,8 +1,12 @@
 //! Pages of the gateway's own on the way to WeChat: one that asks first, and one
 //! that keeps what no server is told.
 
+use std::sync::{Arc, Mutex};
+
 use base64::Engine as _;
 use sha2::Digest as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::client::{Answer, Browser, DESKTOP, WECHAT, split};
 use crate::world::{Extra, World};
@@ -34,11 +38,7 @@ keep_fragment = true
 "#;
 
 async fn world() -> World {
-    World::with(Extra {
-        tables: ROUTES,
-        ..Extra::default()
-    })
-    .await
+    World::with_tables(ROUTES).await
 }
 
 /// Where the page's link leads.
@@ -227,4 +227,52 @@ async fn what_the_account_asks_for_besides_reaches_wechat() {
     .await;
     let (page, _) = Browser::new(WECHAT).visit(world.gateway, "/member").await;
     assert!(page.text().contains("请使用完整服务"), "{}", page.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_profile_is_asked_for_in_the_accounts_language() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let api = listener.local_addr().unwrap();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&asked);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            let count = stream.read(&mut request).await.unwrap();
+            let line = String::from_utf8_lossy(&request[..count])
+                .lines()
+                .next()
+                .unwrap()
+                .to_owned();
+            let body = "{\"access_token\":\"TOKEN\",\"openid\":\"oX\",\"scope\":\"snsapi_userinfo\",\"nickname\":\"Ann\"}";
+            heard.lock().unwrap().push(line);
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    for (account, lang) in [
+        ("", "zh_CN"),
+        ("lang = \"zh_TW\"", "zh_TW"),
+        ("lang = \"en\"", "en"),
+    ] {
+        let world = World::with(Extra {
+            account,
+            api: Some(format!("http://{api}")),
+            ..Extra::default()
+        })
+        .await;
+        let (answer, _) = world.visit(&mut Browser::new(WECHAT), "/member").await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(
+            world.app.last().value("x-wechat-nickname").as_deref(),
+            Some("Ann")
+        );
+        let line = asked.lock().unwrap().pop().unwrap();
+        let wanted = format!("GET /sns/userinfo?access_token=TOKEN&openid=oX&lang={lang} HTTP/1.1");
+        assert_eq!(line, wanted);
+    }
 }

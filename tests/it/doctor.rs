@@ -81,8 +81,9 @@ async fn run(dir: &Path, config: &str) -> Output {
         .unwrap()
 }
 
-/// Something in front of the gateway, which changes its answers.
-async fn front(gateway: SocketAddr, change: fn(String) -> String) -> SocketAddr {
+/// Something in front of the gateway, which changes its answers. Whether it keeps
+/// the visitor's `Host` is `keeps_host`.
+async fn front(gateway: SocketAddr, keeps_host: bool, change: fn(String) -> String) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -91,9 +92,14 @@ async fn front(gateway: SocketAddr, change: fn(String) -> String) -> SocketAddr 
             tokio::spawn(async move {
                 let mut request = vec![0; 16 * 1024];
                 let count = client.read(&mut request).await.unwrap_or(0);
-                let request = String::from_utf8_lossy(&request[..count])
-                    .replace(&address.to_string(), &gateway.to_string())
-                    .replacen("\r\n\r\n", "\r\nconnection: close\r\n\r\n", 1);
+                let mut request = String::from_utf8_lossy(&request[..count]).replacen(
+                    "\r\n\r\n",
+                    "\r\nconnection: close\r\n\r\n",
+                    1,
+                );
+                if !keeps_host {
+                    request = request.replace(&address.to_string(), &gateway.to_string());
+                }
                 let mut server = TcpStream::connect(gateway).await.unwrap();
                 server.write_all(request.as_bytes()).await.unwrap();
                 let mut answer = String::new();
@@ -239,7 +245,7 @@ async fn what_stands_in_front_is_found_out() {
     site.fails(&origin, &behind(nobody), &["does not answer from here"])
         .await;
     // It redirects, as from a bare domain to www.
-    let redirects = front(site.gateway, |_| {
+    let redirects = front(site.gateway, false, |_| {
         "HTTP/1.1 301 Moved\r\nLocation: https://www.example.com/\r\nContent-Length: 0\r\n\r\n"
             .to_owned()
     });
@@ -251,13 +257,13 @@ async fn what_stands_in_front_is_found_out() {
     )
     .await;
     // Another server.
-    let other = front(site.gateway, |_| {
+    let other = front(site.gateway, false, |_| {
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello".to_owned()
     });
     site.fails(&origin, &behind(other.await), &["not as a wxgate"])
         .await;
     // One that does not keep Host: the gateway calls itself otherwise.
-    let rewrites = front(site.gateway, |answer| answer).await;
+    let rewrites = front(site.gateway, false, |answer| answer).await;
     site.fails(&origin, &behind(rewrites), &["calls itself http://"])
         .await;
 }
@@ -297,7 +303,7 @@ async fn cookies_and_files_that_do_not_arrive_are_told() {
     ] {
         // The gateway behind believes itself at the front's address.
         let gateway = free_address();
-        let at_front = front_for(gateway, change).await;
+        let at_front = front(gateway, true, change).await;
         let app = App::start().await;
         let simulator = simulator(at_front).await;
         let files = files();
@@ -322,32 +328,6 @@ async fn cookies_and_files_that_do_not_arrive_are_told() {
             "{words:?} in:\n{told}"
         );
     }
-}
-
-/// The same as [`front`], for a gateway that knows the front's address.
-async fn front_for(gateway: SocketAddr, change: fn(String) -> String) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        loop {
-            let (mut client, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                let mut request = vec![0; 16 * 1024];
-                let count = client.read(&mut request).await.unwrap_or(0);
-                let request = String::from_utf8_lossy(&request[..count]).replacen(
-                    "\r\n\r\n",
-                    "\r\nconnection: close\r\n\r\n",
-                    1,
-                );
-                let mut server = TcpStream::connect(gateway).await.unwrap();
-                server.write_all(request.as_bytes()).await.unwrap();
-                let mut answer = String::new();
-                let _ = server.read_to_string(&mut answer).await;
-                let _ = client.write_all(change(answer).as_bytes()).await;
-            });
-        }
-    });
-    address
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -75,7 +76,8 @@ async fn nothing_secret_is_said_at_any_level() {
     let extra = Extra {
         api: Some(format!("http://{relayed}")),
         session: "keys = [{ file = \"key\" }]",
-        tables: "[log]\nlevel = \"trace\"\n",
+        route: "verify_every = \"1s\"",
+        tables: "[store]\nkind = { file = \"store.redb\" }\n[log]\nlevel = \"trace\"\n",
         ..Extra::default()
     };
     std::fs::write(&config, gateway_toml(gateway, app.addr, &simulator, &extra)).unwrap();
@@ -130,6 +132,36 @@ async fn nothing_secret_is_said_at_any_level() {
             }
         }
     }
+    // Tokens that are kept are asked with, renewed, and refused.
+    for (api, errcode) in [
+        (Api::Check, 42001),
+        (Api::Refresh, 40125),
+        (Api::Refresh, 42002),
+    ] {
+        let asked = || {
+            let calls = simulator.calls();
+            calls.check.total + calls.refresh.total
+        };
+        simulator.set_mood(Mood::Normal);
+        let mut browser = Browser::new(WECHAT);
+        browser.visit(gateway, "/x").await;
+        simulator.advance_clock(Duration::from_secs(3 * 3600));
+        simulator.set_mood_for(api, Mood::Errcode { api, errcode });
+        let (before, began) = (asked(), Instant::now());
+        while asked() < before + 2 {
+            answers.push_str(&browser.open(gateway, "/x").await.everything());
+            assert!(
+                began.elapsed() < Duration::from_secs(20),
+                "{api:?} was not asked"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    let calls = simulator.calls();
+    assert!(
+        calls.refresh.total > 1 && calls.check.total > 1,
+        "{calls:?}"
+    );
     // Requests that the engine itself refuses, and talks about.
     let stray = "CODEthatNOBODYmaySEE0123456789";
     codes.push(stray.to_owned());
@@ -164,6 +196,9 @@ async fn nothing_secret_is_said_at_any_level() {
     assert!(secrets.len() >= 10, "codes were seen");
     secrets.extend(tokens);
     let log = process.written();
+    let store = std::fs::read(files.path().join("store.redb")).unwrap();
+    let store = String::from_utf8_lossy(&store).into_owned();
+    assert!(store.len() > 1_000, "there is a store");
     assert!(
         log.contains("a visitor logged in") && log.contains("40125"),
         "{log}"
@@ -171,6 +206,7 @@ async fn nothing_secret_is_said_at_any_level() {
     for secret in secrets {
         assert!(!log.contains(&secret), "{secret} stands in the log");
         assert!(!answers.contains(&secret), "{secret} stands in an answer");
+        assert!(!store.contains(&secret), "{secret} stands in the store");
     }
     assert!(!log.contains(OPENID), "an openid stands in the log");
 }

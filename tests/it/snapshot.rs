@@ -3,7 +3,7 @@
 use wxgate::simulator::Mood;
 
 use crate::client::{Browser, WECHAT};
-use crate::world::{Extra, OPENID, World};
+use crate::world::{OPENID, World};
 
 const ROUTES: &str = r#"
 [[routes]]
@@ -25,11 +25,7 @@ snapshot = "read_only"
 "#;
 
 async fn world() -> World {
-    World::with(Extra {
-        tables: ROUTES,
-        ..Extra::default()
-    })
-    .await
+    World::with_tables(ROUTES).await
 }
 
 async fn looking(world: &World) -> Browser {

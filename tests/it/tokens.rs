@@ -50,11 +50,7 @@ access_token = true
 "#;
 
 async fn world() -> World {
-    World::with(Extra {
-        tables: ROUTES,
-        ..Extra::default()
-    })
-    .await
+    World::with_tables(ROUTES).await
 }
 
 async fn logged_in(world: &World, target: &str) -> Browser {

@@ -188,6 +188,15 @@ impl World {
         }
     }
 
+    /// A world with more routes.
+    pub async fn with_tables(tables: &str) -> Self {
+        Self::with(Extra {
+            tables,
+            ..Extra::default()
+        })
+        .await
+    }
+
     /// A visitor inside WeChat who has just logged in at `/`.
     pub async fn visitor(&self) -> Browser {
         let mut browser = Browser::new(WECHAT);
