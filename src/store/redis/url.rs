@@ -61,7 +61,7 @@ impl Url {
             .split_once("://")
             .ok_or_else(|| format!("the URL of the Redis has no scheme; {FORMS}"))?;
         let form = match scheme {
-            "redis" | "rediss" => one(secret)?,
+            "redis" | "rediss" | "valkey" | "valkeys" => one(secret)?,
             "redis+sentinel" | "rediss+sentinel" => Form::Sentinel(Box::new(Sentinels::parse(
                 rest,
                 scheme.starts_with("rediss"),
@@ -252,6 +252,7 @@ mod tests {
                 "Url(one Redis)",
             ),
             ("rediss://:hunter2@redis.internal", "Url(one Redis)"),
+            ("valkey://:hunter2@valkey.internal", "Url(one Redis)"),
             (
                 "redis+sentinel://:hunter2@a:26379,b/shop/1",
                 "Url(Sentinels)",
