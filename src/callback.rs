@@ -283,6 +283,14 @@ impl Callbacks {
         if let Err(shut) = self.circuits.exchange(&account, now) {
             return self.quota(login, None, shut);
         }
+        if login.need.tokens
+            && let Err(error) = self.store.ready()
+        {
+            warn!(
+                "a login was put off, and its code not spent, for its tokens could not be kept: {error}"
+            );
+            return show(Trouble::StoreDown, login.to);
+        }
         // Every duplicate waits too, and holds memory while it does. Nothing is
         // spent: the same callback may be opened again.
         let Some(_waiting) = self.logins.wait() else {
@@ -330,7 +338,6 @@ impl Callbacks {
                 api: &self.api,
                 sessions: &self.sessions,
                 keeper: &self.keeper,
-                store: &self.store,
                 account,
                 host: &login.host,
                 need: login.need,
@@ -340,7 +347,12 @@ impl Callbacks {
             };
             shared::once(&self.store, self.sessions.keys(), &flight, work.run(code)).await
         };
-        self.flights.get_with(flight.clone(), exchange).await
+        let result = self.flights.get_with(flight.clone(), exchange).await;
+        if matches!(result, Err(Failure::Store)) {
+            // The store may be back when the callback is opened again.
+            self.flights.invalidate(&flight).await;
+        }
+        result
     }
 
     /// Whether the page that `login` is for lets snapshot pages' visitors look
@@ -366,7 +378,7 @@ impl Callbacks {
             Failure::GrantedLess => return self.end(login, Trouble::GrantedLess, None),
             Failure::TooManyCodes => return self.end(login, Trouble::CodeNotTaken, None),
             Failure::Internal => return self.end(login, Trouble::Internal, None),
-            // The code is as good as before: the callback may be opened again.
+            // Should the code be spent, the next callback begins anew.
             Failure::Store => return show(Trouble::StoreDown, login.to),
             Failure::Api(error) => error,
         };

@@ -15,7 +15,6 @@ use crate::origin::Host;
 use crate::reply::Trouble;
 use crate::route::{LoginAccount, Need};
 use crate::session::{Millis, Now, Session, Sessions, Terms};
-use crate::store::Store;
 use crate::tokens::Keeper;
 use crate::wechat::errcode::Who;
 use crate::wechat::{Api, ApiError, Code, Grant, Meaning, Profile, Scope};
@@ -65,7 +64,6 @@ pub(super) struct Work<'a> {
     pub(super) api: &'a Api,
     pub(super) sessions: &'a Sessions,
     pub(super) keeper: &'a Keeper,
-    pub(super) store: &'a Store,
     pub(super) account: &'a LoginAccount,
     pub(super) host: &'a Host,
     pub(super) need: Need,
@@ -79,14 +77,6 @@ impl Work<'_> {
     /// Exchanges `code` and opens a session for whom WeChat names.
     pub(super) async fn run(&self, code: &Code) -> Result<Session, Failure> {
         let account = &self.account.wechat;
-        if self.need.tokens
-            && let Err(error) = self.store.ready()
-        {
-            warn!(
-                "a login was refused, and its code not spent, for its tokens could not be kept: {error}"
-            );
-            return Err(Failure::Store);
-        }
         let grant = self
             .api
             .exchange(account, code)

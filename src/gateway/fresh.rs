@@ -2,7 +2,8 @@
 //! consent holds, what they are called, what acts in their name.
 //!
 //! Holds always: nothing is asked on a route that asks for nothing, nor of a
-//! snapshot page's visitor; whoever withdrew their consent is not let in, and
+//! snapshot page's visitor; whoever cannot be asked about, on a route that asks
+//! whether the consent holds, is nobody; whoever withdrew their consent is not let in, and
 //! their session is ended everywhere; a question that is not answered counts for
 //! as long again as the route allows, and then the request is refused.
 
@@ -29,7 +30,8 @@ impl Gateway {
         let Decision::Forward(Permit::Vouched(route, account, carried)) = decision else {
             return decision;
         };
-        if !route.needs_tokens() || !carried.session.has().tokens {
+        let (session, checked) = (&carried.session, route.verify_every.is_some());
+        if !route.needs_tokens() || session.is_snapshot() || !(session.has().tokens || checked) {
             return Decision::Forward(Permit::Vouched(route, account, carried));
         }
         let fresh = Fresh {
@@ -37,6 +39,10 @@ impl Gateway {
             route,
             account,
         };
+        // Where a session is welcome, one may come that was opened for less.
+        if !session.has().tokens {
+            return fresh.unknown(session, asked);
+        }
         fresh.permit(*carried, asked, visit).await
     }
 }

@@ -180,6 +180,25 @@ async fn where_a_session_is_welcome_a_withdrawn_one_is_nobodys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_cannot_be_asked_about_is_nobody_where_that_is_asked() {
+    let world = world().await;
+    // Opened for less: there are no tokens to ask with.
+    let mut browser = world.visitor().await;
+    for target in ["/checked/welcome", "/welcome"] {
+        assert_eq!(browser.open(world.gateway, target).await.status, 200);
+        let openid = world.app.last().value("x-wechat-openid");
+        assert_eq!(openid.is_some(), target == "/welcome", "{target}");
+    }
+    let login = "/.wxgate/login?to=%2Fchecked%2Fwelcome";
+    let (answer, _) = browser.visit(world.gateway, login).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        world.app.last().value("x-wechat-openid").as_deref(),
+        Some(OPENID)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dead_access_token_is_renewed_once_however_many_wait() {
     let world = world().await;
     let browser = logged_in(&world, "/checked").await;
