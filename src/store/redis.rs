@@ -54,8 +54,11 @@ const FIRST: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_secs(10);
 /// How long news stay in the stream, in milliseconds.
 const NEWS_LIFE: u64 = 24 * 3600 * 1000;
-/// How many entries are read or written with one call.
+/// How many entries are written with one call, and read of the stream.
 const CHUNK: usize = 1_000;
+/// How many entries are read with one call at a start: a Redis does nothing else
+/// for some milliseconds then.
+const LOAD: usize = 10_000;
 
 /// Adds revocations to the set and to the stream, both or none: a time of news
 /// that are too old, the time of now, then `UNTIL NAME BEFORE` of each.
@@ -527,7 +530,7 @@ impl Follower {
             scan.arg(self.shared.revoked())
                 .arg(cursor)
                 .arg("COUNT")
-                .arg(CHUNK);
+                .arg(LOAD);
             let answer = timeout(RESPONSE, scan.query_async::<(u64, Vec<String>)>(link)).await??;
             let revocations: Vec<_> = answer
                 .1
