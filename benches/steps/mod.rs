@@ -1,0 +1,236 @@
+//! The steps of a request's way, each on typical bytes: what `hot` times and
+//! `guard` counts.
+//!
+//! A step can be repeated as often as one likes and does the same each time.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use pingora::http::RequestHeader;
+use wxgate::cookies::{self, ForApp};
+use wxgate::identity::{self, AllowedUnderscores};
+use wxgate::limits::BodySize;
+use wxgate::login::{self, Start};
+use wxgate::origin::{Host, PublicScheme, ReturnTo};
+use wxgate::request::Asked;
+use wxgate::route::{
+    Auth, Decided, HostPattern, LoginAccount, OutsideWeChat, Route, RoutePath, Routes,
+    SessionCookie, Snapshot,
+};
+use wxgate::session::{Session, Sessions};
+use wxgate::upstream::Upstream;
+use wxgate::wechat::Scope;
+
+use crate::checks::{HOST, NOW, account, session_token, sessions};
+
+/// How many routes a large table has.
+pub const ROUTES: [usize; 3] = [10, 1_000, 10_000];
+
+/// One step.
+pub type Step = fn(&mut World);
+
+/// All that the steps need.
+pub struct World {
+    sessions: Sessions,
+    account: Arc<LoginAccount>,
+    host: Host,
+    request: RequestHeader,
+    /// The same, on its way to the app.
+    forwarded: RequestHeader,
+    raw: Vec<u8>,
+    cookie: Vec<u8>,
+    session: Session,
+    allowed: AllowedUnderscores,
+    tables: Vec<(Routes, Host)>,
+}
+
+/// What WeChat's browser sends, twenty fields in all.
+fn fields(cookie: &str) -> Vec<(&'static str, String)> {
+    let plain = [
+        ("Host", HOST),
+        ("Connection", "keep-alive"),
+        (
+            "User-Agent",
+            "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/130.0.0.0 Mobile Safari/537.36 MMWEBID/1234 MicroMessenger/8.0.60.2860 Language/zh_CN",
+        ),
+        (
+            "Accept",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+        ),
+        ("Accept-Encoding", "gzip, deflate, br"),
+        ("Accept-Language", "zh-CN,zh;q=0.9,en;q=0.8"),
+        ("Cache-Control", "max-age=0"),
+        ("Referer", "https://shop.example.com/goods/41"),
+        ("Sec-Ch-Ua", "\"Android WebView\";v=\"130\""),
+        ("Sec-Ch-Ua-Mobile", "?1"),
+        ("Sec-Ch-Ua-Platform", "\"Android\""),
+        ("Sec-Fetch-Dest", "document"),
+        ("Sec-Fetch-Mode", "navigate"),
+        ("Sec-Fetch-Site", "same-origin"),
+        ("Sec-Fetch-User", "?1"),
+        ("Upgrade-Insecure-Requests", "1"),
+        ("X-Requested-With", "com.tencent.mm"),
+        ("If-None-Match", "\"5f2b1c-1a2b\""),
+        ("Dnt", "1"),
+    ];
+    let mut fields: Vec<_> = plain.map(|(name, value)| (name, value.to_owned())).into();
+    fields.push(("Cookie", cookie.to_owned()));
+    fields
+}
+
+fn route(host: &str, path: String, account: &Arc<LoginAccount>) -> Arc<Route> {
+    Arc::new(Route {
+        host: HostPattern::try_from(host.to_owned()).unwrap(),
+        path: RoutePath::try_from(path).unwrap(),
+        upstream: Upstream::try_from("http://127.0.0.1:1".to_owned()).unwrap(),
+        auth: Auth::Required,
+        account: Some(Arc::clone(account)),
+        scope: Scope::Base,
+        outside_wechat: OutsideWeChat::Page,
+        session_cookie: SessionCookie::Forward,
+        snapshot: Snapshot::Page,
+        consent_page: false,
+        keep_fragment: false,
+        profile_ttl: None,
+        verify_every: None,
+        access_token: false,
+        methods: Vec::new(),
+        max_body: BodySize::default(),
+        headers: Vec::new(),
+        upstream_host: None,
+        assertion: false,
+    })
+}
+
+/// A table of `count` routes, ten to a host, and the host that is asked for.
+fn table(count: usize, account: &Arc<LoginAccount>) -> (Routes, Host) {
+    let routes: Vec<_> = (0..count)
+        .map(|number| {
+            let host = format!("shop{}.example.com", number / 10);
+            let path = match number % 10 {
+                0 => "/".to_owned(),
+                part => format!("/part{part}/of/it"),
+            };
+            route(&host, path, account)
+        })
+        .collect();
+    let asked = format!("shop{}.example.com", count / 20);
+    let routes = Routes::new(&routes, Vec::new(), PublicScheme::Https).unwrap();
+    (routes, Host::new(&asked).unwrap())
+}
+
+impl World {
+    pub fn new() -> Self {
+        let sessions = sessions();
+        let account = Arc::new(account("shop"));
+        let cookie = format!(
+            "JSESSIONID=8A1B2C3D4E5F60718293A4B5C6D7E8F9; _ga=GA1.2.1234567890.1700000000; {}={}; lang=zh_CN",
+            account.session_cookie,
+            session_token(&sessions)
+        );
+        let fields = fields(&cookie);
+        assert_eq!(fields.len(), 20);
+        let mut request = RequestHeader::build("GET", b"/goods/42?from=list", None).unwrap();
+        let mut raw = b"GET /goods/42?from=list HTTP/1.1\r\n".to_vec();
+        for (name, value) in &fields {
+            request.append_header(*name, value.as_str()).unwrap();
+            raw.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        raw.extend_from_slice(b"\r\n");
+        let host = Host::new(HOST).unwrap();
+        let lines = std::iter::once(cookie.as_bytes());
+        let session = sessions.read(lines, &host, &account, NOW).unwrap().session;
+        let tables = ROUTES.map(|count| table(count, &account)).into();
+        Self {
+            sessions,
+            account,
+            host,
+            forwarded: request.clone(),
+            allowed: AllowedUnderscores::default(),
+            request,
+            raw,
+            cookie: cookie.into_bytes(),
+            session,
+            tables,
+        }
+    }
+
+    /// From the bytes of a cookie to a visitor.
+    pub fn session(&self) {
+        let lines = std::iter::once(black_box(self.cookie.as_slice()));
+        let carried = self.sessions.read(lines, &self.host, &self.account, NOW);
+        black_box(carried.unwrap());
+    }
+
+    /// From a request to what is asked for: one host, one target.
+    pub fn asked(&self) {
+        let asked = Asked::read(black_box(&self.request), black_box(&self.raw));
+        black_box(asked.unwrap().kind());
+    }
+
+    /// What the client must not say is taken away, where it says nothing of it.
+    pub fn strip(&mut self) {
+        identity::strip(black_box(&mut self.request), &self.allowed, false);
+    }
+
+    /// The visitor is written, in place of the one who was written before.
+    pub fn vouch(&mut self) {
+        identity::vouch(black_box(&mut self.forwarded), &self.session).unwrap();
+    }
+
+    /// What of the cookies the app receives.
+    pub fn cookies(&self) {
+        let kept = Some(self.account.session_cookie.as_str());
+        let settings = self.sessions.cookies();
+        let left = settings.for_app(black_box(&self.request.headers), kept);
+        assert!(matches!(black_box(left), ForApp::Unchanged));
+    }
+
+    /// The same where the session is taken out.
+    pub fn strip_cookies(&self) {
+        let settings = self.sessions.cookies();
+        let left = settings.for_app(black_box(&self.request.headers), None);
+        assert!(matches!(black_box(left), ForApp::Replaced(_)));
+    }
+
+    /// Which route, in the table numbered `at` of [`ROUTES`].
+    pub fn route(&self, at: usize) {
+        let (routes, host) = &self.tables[at];
+        let decided = routes.decide(black_box(host), black_box("/part7/of/it/42"));
+        assert!(matches!(black_box(decided), Decided::Route(_)));
+    }
+
+    /// No session: to WeChat.
+    pub fn login(&self) {
+        let start = Start {
+            host: &self.host,
+            account: &self.account,
+            need: wxgate::route::Need {
+                scope: Scope::Base,
+                tokens: false,
+            },
+            instead_of: None,
+            to: ReturnTo::root(),
+            attempt: 0,
+        };
+        let lines = cookies::lines(&self.request.headers);
+        let reply = login::start(&self.sessions, lines, start, NOW * 1000);
+        black_box(reply.unwrap());
+    }
+
+    /// Every step, by its name.
+    pub fn steps() -> Vec<(&'static str, Step)> {
+        vec![
+            ("session check", |world| world.session()),
+            ("request read", |world| world.asked()),
+            ("identity stripped", |world| world.strip()),
+            ("identity written", |world| world.vouch()),
+            ("cookies as they came", |world| world.cookies()),
+            ("cookies without the session", |world| world.strip_cookies()),
+            ("route of 10", |world| world.route(0)),
+            ("route of 1,000", |world| world.route(1)),
+            ("route of 10,000", |world| world.route(2)),
+            ("login begun", |world| world.login()),
+        ]
+    }
+}
