@@ -178,7 +178,7 @@ impl ProxyHttp for Gateway {
             downstream.set_close_on_response_before_downstream_finish(false);
             downstream.set_total_drain_timeout(Some(DRAIN));
         }
-        reply.send(downstream).await?;
+        Box::pin(reply.send(downstream)).await?;
         Ok(true)
     }
 

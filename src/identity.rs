@@ -7,12 +7,13 @@
 pub mod assertion;
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use http::{HeaderName, HeaderValue};
 use percent_encoding::utf8_percent_encode;
 use pingora::http::RequestHeader;
 
-use crate::request::folded;
+use crate::request::{Names, folded};
 use crate::secret::Secret;
 use crate::session::Session;
 use crate::wechat::authorize::COMPONENT;
@@ -52,9 +53,11 @@ const OTHERS: &[&str] = &[
     "x-wx-unionid",
 ];
 
+static NAMES: LazyLock<Names> = LazyLock::new(|| Names::new(OTHERS));
+
 /// Whether `name` is another gateway's to write.
 pub fn is_anothers(name: &str) -> bool {
-    OTHERS.binary_search(&&*folded(name)).is_ok()
+    NAMES.has(&folded(name))
 }
 
 /// Names that let a request stand for one with another method.
@@ -81,10 +84,11 @@ pub fn is_identity(name: &str) -> bool {
 pub fn strip(request: &mut RequestHeader, allowed: &AllowedUnderscores, one_method: bool) {
     let goes = |name: &HeaderName| {
         let name_text = name.as_str();
-        is_identity(name_text)
+        let folded = folded(name_text);
+        folded.starts_with(FAMILY)
+            || NAMES.has(&folded)
             || (name_text.contains('_') && !allowed.contains(name))
             || name_text == HTTPOXY
-            || is_anothers(name_text)
             || (one_method && overrides_method(name_text))
     };
     // Nearly always there is none, and nothing is allocated.

@@ -30,6 +30,37 @@ pub fn folded(name: &str) -> Cow<'_, str> {
     Cow::Owned(name.chars().map(fold).collect())
 }
 
+/// A list of folded names, to look others up in. Nearly every name that is asked
+/// for is none of them, and its first letter and length tell so.
+#[derive(Debug)]
+pub struct Names {
+    sorted: &'static [&'static str],
+    /// By the first letter: the lengths of those that begin with it, as bits.
+    shapes: [u64; 128],
+}
+
+impl Names {
+    /// The names of `sorted`, which are folded, in order, and shorter than 64.
+    pub fn new(sorted: &'static [&'static str]) -> Self {
+        let mut shapes = [0; 128];
+        for name in sorted {
+            let first = name.bytes().next().map(usize::from);
+            if let Some(shape) = first.and_then(|first| shapes.get_mut(first)) {
+                *shape |= 1 << (name.len() & 63);
+            }
+        }
+        Self { sorted, shapes }
+    }
+
+    /// Whether `name`, which is folded, is one of them.
+    pub fn has(&self, name: &str) -> bool {
+        let first = name.bytes().next().map(usize::from);
+        let shape = first.and_then(|first| self.shapes.get(first));
+        let alike = shape.is_some_and(|shape| name.len() < 64 && (shape >> name.len()) & 1 == 1);
+        alike && self.sorted.binary_search(&name).is_ok()
+    }
+}
+
 /// The longest target: twice what browsers and servers agree on.
 const MAX_TARGET: usize = 16 * 1024;
 /// The largest header, request line included. An app behind takes less.
@@ -316,8 +347,11 @@ fn framing(headers: &HeaderMap, raw: &[u8]) -> Result<(), Unreadable> {
 /// Whether every line of a header ends in CR and LF. A server that takes LF
 /// alone sees lines where another sees none (RFC 9112, section 2.2).
 fn lines_end_whole(raw: &[u8]) -> bool {
-    let mut lines = raw.split_inclusive(|byte| *byte == b'\n');
-    lines.all(|line| !line.ends_with(b"\n") || line.ends_with(b"\r\n"))
+    let whole = |end: usize| {
+        let before = end.checked_sub(1).and_then(|before| raw.get(before));
+        before == Some(&b'\r')
+    };
+    memchr::memchr_iter(b'\n', raw).all(whole)
 }
 
 fn names_length(raw: &[u8]) -> bool {

@@ -31,6 +31,8 @@ pub type Millis = u64;
 
 /// By how much another machine's clock may be ahead of ours.
 const CLOCK_LEEWAY: u64 = 60;
+/// The length of most sessions' tokens.
+const SMALL_TOKEN: usize = 1024;
 /// How long a snapshot page's visitor may look around, in seconds.
 const SNAPSHOT_LIFE: u64 = 600;
 
@@ -313,10 +315,18 @@ impl Sessions {
             Found::Repeated => return Err(NoSession::Repeated),
             Found::Once(token) => token,
         };
-        let mut room = [0; MAX_TOKEN];
+        // Room for most is quickly made; for the longest there is more.
+        let (mut small, mut large);
+        let room: &mut [u8] = if token.len() <= SMALL_TOKEN {
+            small = [0; SMALL_TOKEN];
+            &mut small
+        } else {
+            large = vec![0; MAX_TOKEN];
+            &mut large
+        };
         let opened = self
             .keys
-            .open(purpose, token, &mut room)
+            .open(purpose, token, room)
             .ok_or(NoSession::Forged)?;
         let (wire, rest) =
             postcard::take_from_bytes::<Wire<'_>>(opened.payload).map_err(|_| NoSession::Forged)?;

@@ -337,12 +337,13 @@ impl Keyring {
     }
 
     /// Verifies `token` for `purpose`; `room` holds the decoded bytes and lends
-    /// the payload. `None` is the one answer to everything that is not ours.
+    /// the payload, and a token that does not fit is none. `None` is the one
+    /// answer to everything that is not ours.
     pub fn open<'b>(
         &self,
         purpose: Purpose,
         token: &[u8],
-        room: &'b mut [u8; MAX_TOKEN],
+        room: &'b mut [u8],
     ) -> Option<Opened<'b>> {
         if token.len() > MAX_TOKEN {
             return None;

@@ -8,7 +8,7 @@
 //! once in half a minute, never for each request.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
@@ -20,7 +20,7 @@ use serde::Deserialize;
 use url::{Host as UrlHost, Url};
 
 use crate::origin::PublicScheme;
-use crate::request::folded;
+use crate::request::{Names, folded};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two reads: bounds idle event streams and WebSockets too, so it is
@@ -149,11 +149,18 @@ impl Resolver {
                 false,
             ));
         }
+        // In a box, or every request would have the room that a look-up takes.
+        Box::pin(self.named(upstream, attempt)).await
+    }
+
+    async fn named(
+        &self,
+        upstream: &Upstream,
+        attempt: usize,
+    ) -> Result<(HttpPeer, bool), Arc<std::io::Error>> {
         let key = (upstream.name.clone(), upstream.port);
-        let addresses = self
-            .found
-            .try_get_with(key, look_up(upstream.name.clone(), upstream.port))
-            .await?;
+        let look_up = look_up(upstream.name.clone(), upstream.port);
+        let addresses = self.found.try_get_with(key, look_up).await?;
         let address = addresses
             .get(attempt.min(addresses.len().saturating_sub(1)))
             .ok_or_else(|| std::io::Error::from(std::io::ErrorKind::AddrNotAvailable))?;
@@ -269,6 +276,8 @@ fn address(hop: &[u8]) -> Option<IpAddr> {
     std::str::from_utf8(hop).ok()?.trim().parse().ok()
 }
 
+static NAMES: LazyLock<Names> = LazyLock::new(|| Names::new(WHERE_FROM));
+
 /// Names that say where a request came from, folded and in order: the standard
 /// one, those of this gateway, and those that proxies, CDNs and load balancers
 /// write and many old apps read.
@@ -334,9 +343,7 @@ const WHERE_FROM: &[&str] = &[
 /// that a client's own never pass.
 pub fn says_where_from(name: &str) -> bool {
     let name = &*folded(name);
-    name.starts_with("x-forwarded-")
-        || name.starts_with("x-original-")
-        || WHERE_FROM.binary_search(&name).is_ok()
+    name.starts_with("x-forwarded-") || name.starts_with("x-original-") || NAMES.has(name)
 }
 
 /// Takes away what the request says of where it came from. What a trusted

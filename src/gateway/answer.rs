@@ -47,7 +47,8 @@ impl Gateway {
                 let reply = self.page(Trouble::MethodNotAllowed, asked, &ReturnTo::root(), visit);
                 Some(reply.with_header(header::ALLOW, endpoint.allow()))
             }
-            Decision::Own(endpoint) => Some(self.endpoint(endpoint, asked, visit).await),
+            // In a box, or every request would have the room that a login takes.
+            Decision::Own(endpoint) => Some(Box::pin(self.endpoint(endpoint, asked, visit)).await),
             Decision::VerifyFile(file) => {
                 visit.log.decided(Way::VerifyFile, "verify_file");
                 Some(Reply::text(file.content()))

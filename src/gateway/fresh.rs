@@ -43,7 +43,8 @@ impl Gateway {
         if !session.has().tokens {
             return fresh.unknown(session, asked);
         }
-        fresh.permit(*carried, asked, visit).await
+        // In a box, as it is seldom needed and large.
+        Box::pin(fresh.permit(*carried, asked, visit)).await
     }
 }
 
