@@ -5,7 +5,8 @@
 //! time limit for all of it, not one for each byte, and a limit on its size and
 //! on the pieces it comes in; what is no request line by RFC 9112 (section 3) is
 //! known to the gateway as such, although the engine mends it by encoding what
-//! must not stand there. Nothing here decides who gets in.
+//! must not stand there; a client that takes nothing of its answer is left after
+//! a while. Nothing here decides who gets in.
 //!
 //! The engine's hooks begin when a header is complete, so that this is a stream
 //! of our own between the engine and the socket, which the hooks tell where in a
@@ -49,6 +50,9 @@ const MAX_HEADER: usize = 128 * 1024;
 const MAX_PIECES: u32 = 1024;
 /// How long a connection may say nothing before its first request.
 const FIRST_BYTE: Duration = Duration::from_secs(60);
+/// How long a client may take nothing of its answer. Here and not by the engine,
+/// which would set a timer for each write; most are done at once.
+const STALL: Duration = Duration::from_secs(60);
 /// How long the refusal of a connection may take to write.
 const REFUSAL: Duration = Duration::from_secs(1);
 /// What HTTP/2 begins with (RFC 9113, section 3.4).
@@ -218,6 +222,9 @@ struct Paced {
     /// Runs out with the header's time. Made when a header is not whole at
     /// once, which is rare.
     clock: Option<Pin<Box<Sleep>>>,
+    /// Runs out when the client has taken nothing for too long. Made when it
+    /// takes nothing at once, which is rare.
+    stalled: Option<Pin<Box<Sleep>>>,
     /// What was peeked at and not read yet.
     peeked: Vec<u8>,
 }
@@ -232,8 +239,26 @@ impl Paced {
             pieces: 0,
             line: RequestLine::default(),
             clock: None,
+            stalled: None,
             peeked: Vec::new(),
         }
+    }
+
+    /// The same, unless the client has taken nothing for too long.
+    fn unless_stalled<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        wrote: Poll<Result<T>>,
+    ) -> Poll<Result<T>> {
+        if wrote.is_ready() {
+            self.stalled = None;
+            return wrote;
+        }
+        let clock = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL)));
+        ready!(clock.as_mut().poll(cx));
+        Poll::Ready(Err(ErrorKind::TimedOut.into()))
     }
 
     /// Notes that `bytes` of a request came.
@@ -308,11 +333,13 @@ impl AsyncWrite for Paced {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, buf)
+        let wrote = Pin::new(&mut self.inner).poll_write(cx, buf);
+        self.unless_stalled(cx, wrote)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        let wrote = Pin::new(&mut self.inner).poll_flush(cx);
+        self.unless_stalled(cx, wrote)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
@@ -324,7 +351,8 @@ impl AsyncWrite for Paced {
         cx: &mut Context<'_>,
         bufs: &[std::io::IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+        let wrote = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        self.unless_stalled(cx, wrote)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -520,5 +548,23 @@ mod tests {
         let mut text = [0; 24];
         paced.read_exact(&mut text).await.unwrap();
         assert_eq!(text, H2_PREFACE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_left() {
+        let (mut client, server) = tokio::io::duplex(16);
+        let mut paced = Paced::new(Box::new(server), Arc::default(), STALL);
+        paced.write_all(&[b'x'; 16]).await.unwrap();
+        // As long as something is taken now and then, the time begins anew.
+        for _ in 0..3 {
+            let take = async {
+                tokio::time::sleep(STALL - Duration::from_secs(1)).await;
+                client.read_exact(&mut [0; 16]).await.unwrap();
+            };
+            let (wrote, ()) = tokio::join!(paced.write_all(&[b'x'; 16]), take);
+            wrote.unwrap();
+        }
+        let wrote = paced.write_all(b"x").await;
+        assert_eq!(wrote.unwrap_err().kind(), ErrorKind::TimedOut);
     }
 }
