@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session as Downstream};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -47,7 +48,7 @@ use crate::upstream::{Resolver, TrustedProxies};
 
 /// How long a connection may be idle between two requests.
 const KEEPALIVE_SECONDS: u64 = 60;
-/// How long a client may pause while sending, and while receiving.
+/// How long a client may pause while sending, and while receiving a stream.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a WebSocket may be silent: as long as the app may.
 const SOCKET_TIMEOUT: Duration = Duration::from_secs(300);
@@ -103,6 +104,10 @@ async fn end_request(downstream: &mut Downstream) {
 impl ProxyHttp for Gateway {
     type CTX = Visit;
 
+    /// None: Pingora's own compresses, which is switched off, and would still be
+    /// made and asked for every request.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
     fn new_ctx(&self) -> Visit {
         Visit::begin(&self.in_flight, self.scheme)
     }
@@ -125,7 +130,10 @@ impl ProxyHttp for Gateway {
             CLIENT_TIMEOUT
         };
         downstream.set_read_timeout(Some(patience));
-        downstream.set_write_timeout(Some(CLIENT_TIMEOUT));
+        if downstream.req_header().version == Version::HTTP_2 {
+            // A stream that is not taken; whole connections look after themselves.
+            downstream.set_write_timeout(Some(CLIENT_TIMEOUT));
+        }
         Ok(())
     }
 
@@ -144,7 +152,7 @@ impl ProxyHttp for Gateway {
             && let Some(id) = header
                 .headers
                 .get("x-request-id")
-                .and_then(|id| RequestId::from_proxy(id.to_str().ok()?))
+                .and_then(RequestId::from_proxy)
         {
             visit.request_id = id;
         }
