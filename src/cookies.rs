@@ -204,13 +204,25 @@ pub fn lines(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 }
 
 fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|byte| *byte == b';')
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let (piece, after) = split_at(rest?, b';');
+        rest = after;
+        Some(piece)
+    })
 }
 
 fn split_pair(piece: &[u8]) -> (&[u8], &[u8]) {
-    let mut halves = piece.splitn(2, |byte| *byte == b'=');
-    let name = halves.next().unwrap_or_default().trim_ascii();
-    (name, halves.next().unwrap_or_default().trim_ascii())
+    let (name, value) = split_at(piece, b'=');
+    (name.trim_ascii(), value.unwrap_or_default().trim_ascii())
+}
+
+/// What stands before the first `byte`, and what behind it, if it is there.
+fn split_at(text: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
+    match memchr::memchr(byte, text) {
+        Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
+        None => (text, None),
+    }
 }
 
 /// Every name and value in the request's `Cookie` lines.

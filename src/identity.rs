@@ -6,16 +6,17 @@
 
 pub mod assertion;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::LazyLock;
 
 use http::{HeaderName, HeaderValue};
 use percent_encoding::utf8_percent_encode;
 use pingora::http::RequestHeader;
 
-use crate::request::{Names, folded};
+use crate::request::{Names, folded, take_away};
 use crate::secret::Secret;
 use crate::session::Session;
+use crate::upstream::folded_says_where_from;
 use crate::wechat::authorize::COMPONENT;
 
 const FAMILY: &str = "x-wechat-";
@@ -53,7 +54,7 @@ const OTHERS: &[&str] = &[
     "x-wx-unionid",
 ];
 
-static NAMES: LazyLock<Names> = LazyLock::new(|| Names::new(OTHERS));
+static NAMES: Names = Names::new(OTHERS);
 
 /// Whether `name` is another gateway's to write.
 pub fn is_anothers(name: &str) -> bool {
@@ -78,29 +79,24 @@ pub fn is_identity(name: &str) -> bool {
     folded(name).starts_with(FAMILY)
 }
 
-/// Removes every header that an app could take for an identity, every name
-/// with `_` that is not in `allowed`, and `Proxy`; on a route that takes some
-/// methods alone (`one_method`) also what would turn one into another.
+/// Removes every header that an app could take for an identity or for the word
+/// of a proxy, every name with `_` that is not in `allowed`, and `Proxy`; on a
+/// route that takes some methods alone (`one_method`) also what would turn one
+/// into another. What a trusted proxy says was read before
+/// ([`crate::upstream::TrustedProxies::client`]); the rest is the client's own
+/// even then, for proxies pass on what they do not know.
 pub fn strip(request: &mut RequestHeader, allowed: &AllowedUnderscores, one_method: bool) {
-    let goes = |name: &HeaderName| {
-        let name_text = name.as_str();
-        let folded = folded(name_text);
-        folded.starts_with(FAMILY)
-            || NAMES.has(&folded)
-            || (name_text.contains('_') && !allowed.contains(name))
-            || name_text == HTTPOXY
-            || (one_method && overrides_method(name_text))
-    };
-    // Nearly always there is none, and nothing is allocated.
-    let names: Vec<HeaderName> = request
-        .headers
-        .keys()
-        .filter(|name| goes(name))
-        .cloned()
-        .collect();
-    for name in names {
-        request.remove_header(&name);
-    }
+    take_away(request, |name| {
+        let plain = folded(name.as_str());
+        // What is folded already has no `_`.
+        let odd = matches!(plain, Cow::Owned(_)) && name.as_str().contains('_');
+        plain.starts_with(FAMILY)
+            || folded_says_where_from(&plain)
+            || NAMES.has(&plain)
+            || (odd && !allowed.contains(name))
+            || name == HTTPOXY
+            || (one_method && overrides_method(&plain))
+    });
 }
 
 /// Writes the visitor of `session`, and that they are nobody where they are on
@@ -113,7 +109,8 @@ pub fn strip(request: &mut RequestHeader, allowed: &AllowedUnderscores, one_meth
 pub fn vouch(request: &mut RequestHeader, session: &Session) -> pingora::Result<()> {
     request.insert_header("X-WeChat-OpenId", session.openid().as_str())?;
     request.insert_header("X-WeChat-AppId", session.app_id())?;
-    request.insert_header("X-WeChat-Scope", session.scope().as_str())?;
+    let scope = HeaderValue::from_static(session.scope().as_str());
+    request.insert_header("X-WeChat-Scope", scope)?;
     if let Some(unionid) = session.unionid() {
         request.insert_header("X-WeChat-UnionId", unionid.as_str())?;
     }

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderValue, Method, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use pingora::http::RequestHeader;
 
 use crate::cookies;
@@ -16,8 +16,10 @@ use crate::origin::Host;
 /// A header's name as CGI, WSGI and PHP apps see it, to whom every character
 /// that is no letter or digit is the same.
 pub fn folded(name: &str) -> Cow<'_, str> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if name.bytes().all(plain) {
+    if name
+        .bytes()
+        .all(|byte| PLAIN.get(usize::from(byte)) == Some(&true))
+    {
         return Cow::Borrowed(name);
     }
     let fold = |c: char| {
@@ -30,6 +32,21 @@ pub fn folded(name: &str) -> Cow<'_, str> {
     Cow::Owned(name.chars().map(fold).collect())
 }
 
+/// Which bytes a folded name is made of: every name of every request is looked
+/// at, byte by byte.
+static PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < plain.len() {
+        #[expect(clippy::indexing_slicing, reason = "the loop ends before the table")]
+        {
+            plain[byte] = matches!(byte as u8, b'a'..=b'z' | b'0'..=b'9' | b'-');
+        }
+        byte += 1;
+    }
+    plain
+};
+
 /// A list of folded names, to look others up in. Nearly every name that is asked
 /// for is none of them, and its first letter and length tell so.
 #[derive(Debug)]
@@ -41,13 +58,18 @@ pub struct Names {
 
 impl Names {
     /// The names of `sorted`, which are folded, in order, and shorter than 64.
-    pub fn new(sorted: &'static [&'static str]) -> Self {
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "done by the compiler, which would say where"
+    )]
+    pub const fn new(sorted: &'static [&'static str]) -> Self {
         let mut shapes = [0; 128];
-        for name in sorted {
-            let first = name.bytes().next().map(usize::from);
-            if let Some(shape) = first.and_then(|first| shapes.get_mut(first)) {
-                *shape |= 1 << (name.len() & 63);
-            }
+        let mut at = 0;
+        while at < sorted.len() {
+            let name = sorted[at].as_bytes();
+            assert!(name.len() < 64);
+            shapes[name[0] as usize] |= 1 << name.len();
+            at += 1;
         }
         Self { sorted, shapes }
     }
@@ -58,6 +80,18 @@ impl Names {
         let shape = first.and_then(|first| self.shapes.get(first));
         let alike = shape.is_some_and(|shape| name.len() < 64 && (shape >> name.len()) & 1 == 1);
         alike && self.sorted.binary_search(&name).is_ok()
+    }
+}
+
+/// Takes every header out of `request` whose name `goes`. Nearly always there is
+/// none, and nothing is allocated.
+pub fn take_away(request: &mut RequestHeader, goes: impl Fn(&HeaderName) -> bool) {
+    if !request.headers.keys().any(&goes) {
+        return;
+    }
+    let names: Vec<HeaderName> = request.headers.keys().cloned().collect();
+    for name in names.iter().filter(|name| goes(name)) {
+        request.remove_header(name);
     }
 }
 
@@ -322,6 +356,10 @@ impl<'r> Asked<'r> {
 /// (RFC 9112, section 6.3, allows that, and section 6.1 to refuse), so that the
 /// bytes as they came are asked.
 fn framing(headers: &HeaderMap, raw: &[u8]) -> Result<(), Unreadable> {
+    let (length, coding) = (header::CONTENT_LENGTH, header::TRANSFER_ENCODING);
+    if !headers.contains_key(length) && !headers.contains_key(coding) {
+        return Ok(());
+    }
     let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
     let codings = headers.get_all(header::TRANSFER_ENCODING).iter().count();
     if lengths + codings > 1 || (codings == 1 && names_length(raw)) {

@@ -8,14 +8,15 @@
 //! once in half a minute, never for each request.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 use moka::future::Cache;
 use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType};
 use serde::Deserialize;
 use url::{Host as UrlHost, Url};
 
@@ -276,7 +277,7 @@ fn address(hop: &[u8]) -> Option<IpAddr> {
     std::str::from_utf8(hop).ok()?.trim().parse().ok()
 }
 
-static NAMES: LazyLock<Names> = LazyLock::new(|| Names::new(WHERE_FROM));
+static NAMES: Names = Names::new(WHERE_FROM);
 
 /// Names that say where a request came from, folded and in order: the standard
 /// one, those of this gateway, and those that proxies, CDNs and load balancers
@@ -342,26 +343,16 @@ const WHERE_FROM: &[&str] = &[
 /// Whether `name` says where a request came from. Apps believe such headers, so
 /// that a client's own never pass.
 pub fn says_where_from(name: &str) -> bool {
-    let name = &*folded(name);
-    name.starts_with("x-forwarded-") || name.starts_with("x-original-") || NAMES.has(name)
+    folded_says_where_from(&folded(name))
 }
 
-/// Takes away what the request says of where it came from. What a trusted
-/// proxy says was read before ([`TrustedProxies::client`]); the rest is the
-/// client's own even then, for proxies pass on what they do not know.
-pub fn strip_forwarded(request: &mut RequestHeader) {
-    let names: Vec<HeaderName> = request
-        .headers
-        .keys()
-        .filter(|name| says_where_from(name.as_str()))
-        .cloned()
-        .collect();
-    for name in names {
-        request.remove_header(&name);
-    }
+/// The same of a name that is folded already.
+pub(crate) fn folded_says_where_from(name: &str) -> bool {
+    let family = || name.starts_with("x-forwarded-") || name.starts_with("x-original-");
+    (name.starts_with('x') && family()) || NAMES.has(name)
 }
 
-/// Writes where the request came from: call after [`strip_forwarded`].
+/// Writes where the request came from, in place of what it said itself.
 ///
 /// # Errors
 /// When a value cannot stand in a header.
@@ -369,18 +360,28 @@ pub fn write_forwarded(
     request: &mut RequestHeader,
     client: &Client,
     host: &str,
-    request_id: &str,
+    request_id: &HeaderValue,
 ) -> pingora::Result<()> {
-    let mut chain = client.address.to_string();
-    for hop in client.via.iter().rev() {
-        chain.push_str(", ");
-        chain.push_str(&hop.to_string());
-    }
+    let unfit = |_| Error::new(ErrorType::InvalidHTTPHeader);
+    let address = client.address.to_string();
+    let (address, chain) = if client.via.is_empty() {
+        let address = HeaderValue::try_from(address).map_err(unfit)?;
+        (address.clone(), address)
+    } else {
+        let mut chain = address.clone();
+        for hop in client.via.iter().rev() {
+            chain.push_str(", ");
+            chain.push_str(&hop.to_string());
+        }
+        let chain = HeaderValue::try_from(chain).map_err(unfit)?;
+        (HeaderValue::try_from(address).map_err(unfit)?, chain)
+    };
+    let scheme = HeaderValue::from_static(client.scheme.as_str());
     request.insert_header("X-Forwarded-For", chain)?;
-    request.insert_header("X-Forwarded-Proto", client.scheme.as_str())?;
+    request.insert_header("X-Forwarded-Proto", scheme)?;
     request.insert_header("X-Forwarded-Host", host)?;
-    request.insert_header("X-Real-IP", client.address.to_string())?;
-    request.insert_header("X-Request-Id", request_id)
+    request.insert_header("X-Real-IP", address)?;
+    request.insert_header("X-Request-Id", request_id.clone())
 }
 
 #[cfg(test)]

@@ -33,9 +33,8 @@ impl Gateway {
             &self.allowed_underscores,
             !route.methods.is_empty(),
         );
-        upstream::strip_forwarded(request);
         self.hide_cookies(request, permit)?;
-        upstream::write_forwarded(request, &visit.client, authority, visit.request_id.as_str())?;
+        upstream::write_forwarded(request, &visit.client, authority, visit.request_id.value())?;
         for (name, value) in &route.headers {
             request.insert_header(name.clone(), value.clone())?;
         }

@@ -14,13 +14,10 @@ pub(super) fn take_claims_away(
     response: &mut ResponseHeader,
     settings: &CookieSettings,
 ) -> Result<()> {
-    for name in ["keep-alive", "proxy-connection", "trailer"] {
-        response.remove_header(name);
-    }
     let names: Vec<HeaderName> = response
         .headers
         .keys()
-        .filter(|name| identity::is_identity(name.as_str()))
+        .filter(|name| ends_here(name) || identity::is_identity(name.as_str()))
         .cloned()
         .collect();
     for name in names {
@@ -40,6 +37,11 @@ pub(super) fn take_claims_away(
         }
     }
     Ok(())
+}
+
+/// Of these the engine takes away `Connection` itself.
+fn ends_here(name: &HeaderName) -> bool {
+    *name == header::TRAILER || matches!(name.as_str(), "keep-alive" | "proxy-connection")
 }
 
 /// What a failure on the way to the app is to the visitor; `None` when the

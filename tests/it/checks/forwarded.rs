@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use wxgate::identity;
 use wxgate::origin::PublicScheme;
@@ -34,10 +34,15 @@ pub fn forwarded(data: &[u8]) {
     let before = request.headers.clone();
     let client = whence(peer.parse().unwrap(), &before);
     let allowed = HashSet::from([HeaderName::from_static("x_kept")]);
-    upstream::strip_forwarded(&mut request);
     identity::strip(&mut request, &allowed, false);
     stripped(&request, &before);
-    upstream::write_forwarded(&mut request, &client, super::HOST, "id").unwrap();
+    upstream::write_forwarded(
+        &mut request,
+        &client,
+        super::HOST,
+        &HeaderValue::from_static("id"),
+    )
+    .unwrap();
     for (name, value) in &request.headers {
         let ours = WRITTEN.contains(&name.as_str());
         assert_eq!(ours, upstream::says_where_from(name.as_str()), "{name}");
