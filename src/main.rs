@@ -23,6 +23,9 @@ use wxgate::simulator::{Settings, SimAccount, Simulator};
 use wxgate::store::{Place, Store};
 use wxgate::{demo, doctor, logging, process, server, signing};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const EX_CONFIG: u8 = 78;
 
 /// Puts WeChat login in front of web apps that cannot be changed.

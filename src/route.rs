@@ -12,6 +12,7 @@ mod settings;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use http::{HeaderName, HeaderValue, Method};
 
 use self::readings::{is_plain, readings, without_endings};
@@ -160,14 +161,18 @@ impl Route {
     }
 }
 
+/// What the operator wrote, by name. Visitors choose what is looked up and never
+/// what is in it, so that its hashes need no secret.
+type Table<K, V> = HashMap<K, V, FixedState>;
+
 /// All routes.
 #[derive(Debug, Default)]
 pub struct Routes {
-    exact: HashMap<Host, Site>,
-    below: HashMap<Host, Site>,
-    verify_files: HashMap<String, VerifyFile>,
+    exact: Table<Host, Site>,
+    below: Table<Host, Site>,
+    verify_files: Table<String, VerifyFile>,
     /// The origins of callback hosts, which in a sandbox may have a port.
-    origins: HashMap<Host, PublicOrigin>,
+    origins: Table<Host, PublicOrigin>,
     scheme: PublicScheme,
 }
 
@@ -175,9 +180,9 @@ pub struct Routes {
 #[derive(Debug)]
 struct Site {
     /// By path, `""` being the root.
-    routes: HashMap<String, Arc<Route>>,
+    routes: Table<String, Arc<Route>>,
     /// The same by path in small letters, for readings.
-    folded: HashMap<String, Arc<Route>>,
+    folded: Table<String, Arc<Route>>,
     /// The length of the longest path: nothing beyond it decides.
     longest: usize,
     /// Whether all paths are plain.
@@ -187,8 +192,8 @@ struct Site {
 impl Default for Site {
     fn default() -> Self {
         Self {
-            routes: HashMap::new(),
-            folded: HashMap::new(),
+            routes: Table::default(),
+            folded: Table::default(),
             longest: 0,
             is_plain: true,
         }
@@ -356,7 +361,7 @@ impl Site {
 
     fn longest_prefix<'s>(
         &self,
-        routes: &'s HashMap<String, Arc<Route>>,
+        routes: &'s Table<String, Arc<Route>>,
         path: &str,
     ) -> Option<&'s Arc<Route>> {
         let mut prefix = path.strip_suffix('/').unwrap_or(path);
