@@ -4,7 +4,7 @@
 //!
 //!   load origin ADDRESS
 //!   load plain LISTEN UPSTREAM [CERTIFICATE KEY]
-//!   load provider LISTEN SECRET MILLISECONDS
+//!   load provider LISTEN MILLISECONDS
 //!   load drive WAY ADDRESS TARGET COUNT CONNECTIONS COOKIE [CERTIFICATE]
 //!   load pace ADDRESS TARGET RATE SECONDS CONNECTIONS COOKIE
 //!   load login ADDRESS COUNT CONCURRENCY
@@ -64,9 +64,8 @@ fn main() {
             upstream.parse().unwrap(),
             certificate,
         )),
-        ["provider", listen, secret, delay] => runtime.block_on(provider::serve(
+        ["provider", listen, delay] => runtime.block_on(provider::serve(
             listen.parse().unwrap(),
-            secret,
             Duration::from_millis(delay.parse().unwrap()),
         )),
         [

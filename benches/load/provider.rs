@@ -16,7 +16,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::hmac;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING as ES256, EcdsaKeyPair, KeyPair as _};
 use serde_json::json;
 use tokio::net::TcpListener;
 use url::Url;
@@ -25,21 +26,24 @@ type Fields = HashMap<String, String>;
 
 struct Provider {
     issuer: String,
-    key: hmac::Key,
+    key: EcdsaKeyPair,
     delay: Duration,
 }
 
-pub async fn serve(listen: SocketAddr, secret: &str, delay: Duration) {
+pub async fn serve(listen: SocketAddr, delay: Duration) {
     let listener = TcpListener::bind(listen).await.unwrap();
     let address = listener.local_addr().unwrap();
     println!("listening on {address}");
+    let random = SystemRandom::new();
+    let key = EcdsaKeyPair::generate_pkcs8(&ES256, &random).unwrap();
     let provider = Provider {
         issuer: format!("http://{address}"),
-        key: hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()),
+        key: EcdsaKeyPair::from_pkcs8(&ES256, key.as_ref(), &random).unwrap(),
         delay,
     };
     let router = Router::new()
         .route("/.well-known/openid-configuration", get(discovery))
+        .route("/keys", get(keys))
         .route("/authorize", get(authorize))
         .route("/token", post(token))
         .with_state(Arc::new(provider));
@@ -56,8 +60,17 @@ async fn discovery(State(provider): State<Arc<Provider>>) -> impl IntoResponse {
         "jwks_uri": format!("{issuer}/keys"),
         "response_types_supported": ["code"],
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["HS256"],
+        "id_token_signing_alg_values_supported": ["ES256"],
     }))
+}
+
+async fn keys(State(provider): State<Arc<Provider>>) -> impl IntoResponse {
+    // A point of the curve, as 4, x and y.
+    let (x, y) = provider.key.public_key().as_ref()[1..].split_at(32);
+    let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
+    Json(
+        json!({ "keys": [{ "kty": "EC", "crv": "P-256", "use": "sig", "kid": "1", "x": x, "y": y }] }),
+    )
 }
 
 async fn authorize(Query(asked): Query<Fields>) -> impl IntoResponse {
@@ -82,8 +95,13 @@ async fn token(
         "iat": now, "exp": now + 86400,
     });
     let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signed = format!("{}.{}", part(&json!({ "alg": "HS256" })), part(&claims));
-    let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&provider.key, signed.as_bytes()));
+    let signed = format!(
+        "{}.{}",
+        part(&json!({ "alg": "ES256", "kid": "1" })),
+        part(&claims)
+    );
+    let signature = provider.key.sign(&SystemRandom::new(), signed.as_bytes());
+    let signature = URL_SAFE_NO_PAD.encode(signature.unwrap());
     Json(json!({
         "access_token": "token", "token_type": "Bearer", "expires_in": 86400,
         "id_token": format!("{signed}.{signature}"),
