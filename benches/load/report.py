@@ -87,9 +87,13 @@ def pace(found):
     return f"{asked:.0f} requests a second\n\n{table(head, lines)}"
 
 
+def beside_nginx(found):
+    return [name for name, _, _ in PARTS if "nginx" in found.get(name, {})]
+
+
 def overview(found):
     """CPU time as multiples of nginx's, a line for each row."""
-    parts = [name for name, _, _ in PARTS if "nginx" in found.get(name, {})]
+    parts = beside_nginx(found)
     titles = {name: title for name, title, _ in PARTS}
     rows = dict.fromkeys(row for name in parts for row in found[name])
     lines = []
@@ -103,7 +107,9 @@ def overview(found):
 
 
 def text(found, about):
-    pieces = [about, overview(found)]
+    pieces = [about]
+    if beside_nginx(found):
+        pieces.append(overview(found))
     for name, title, unit in PARTS:
         if name not in found:
             continue
@@ -133,10 +139,13 @@ LEFT, WIDTH, BAR, GAP = 210, 860, 15, 4
 
 def chart(found, about):
     """Bars of CPU time as multiples of nginx's, for each part in which nginx is."""
-    parts = [(found[name], title) for name, title, _ in PARTS if "nginx" in found.get(name, {})]
-    ratios = [
-        (title, [(row, ratio(rows[row], rows["nginx"])) for row in COLOURS if row in rows]) for rows, title in parts
-    ]
+    titles = {name: title for name, title, _ in PARTS}
+    ratios = []
+    for name in beside_nginx(found):
+        rows = found[name]
+        ratios.append((titles[name], [(row, ratio(rows[row], rows["nginx"])) for row in COLOURS if row in rows]))
+    if not ratios:
+        raise SystemExit("no chart: nginx is in none of these parts")
     most = max(value for _, bars in ratios for _, value in bars)
     scale = (WIDTH - LEFT - 60) / most
     y = 28
