@@ -132,8 +132,8 @@ COLOURS = {
 }
 STYLE = """text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #24292f }
 .small { font-size: 11px; fill: #57606a } .title { font-size: 16px; font-weight: 600 }
-.part { font-weight: 600 } .axis { stroke: #8c959f; stroke-width: 1 }
-@media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .small { fill: #9da7b1 } }"""
+.part { font-weight: 600 } .axis { stroke: #8c959f; stroke-width: 1 } .paper { fill: #ffffff }
+@media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .small { fill: #9da7b1 } .paper { fill: #0d1117 } }"""
 LEFT, WIDTH, BAR, GAP = 210, 860, 15, 4
 
 
@@ -165,7 +165,7 @@ def chart(found, about):
             body.append(
                 f'<rect x="{LEFT}" y="{y}" width="{value * scale:.1f}" height="{BAR}" rx="2" fill="{COLOURS[row]}"/>'
             )
-            body.append(f'<text class="small" x="{LEFT + value * scale + 6:.1f}" y="{middle}">{value:.2f} ×</text>')
+            body.append(f'<text class="small" x="{LEFT + max(value, 1) * scale + 6:.1f}" y="{middle}">{value:.2f} ×</text>')
             y += BAR + GAP
         one = f"{LEFT + scale:.1f}"
         body.append(f'<line class="axis" stroke-dasharray="3 3" x1="{one}" x2="{one}" y1="{top - 2}" y2="{y - GAP + 2}"/>')
@@ -175,6 +175,7 @@ def chart(found, about):
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img">',
             "<title>CPU time of proxies, as multiples of nginx</title>",
             f"<style>{STYLE}</style>",
+            f'<rect class="paper" width="{WIDTH}" height="{height}" rx="8"/>',
             *body,
             "</svg>\n",
         ]
