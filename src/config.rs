@@ -9,10 +9,12 @@ mod keys;
 mod mistakes;
 mod resolve;
 mod routes;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use http::{HeaderName, HeaderValue, Method};
 use serde::Deserialize;
@@ -20,6 +22,7 @@ use toml::Spanned;
 
 pub use mistakes::{Mistake, Mistakes};
 pub use resolve::{Plan, PlannedAccount};
+pub use tls::TlsPlan;
 
 use crate::identity::assertion;
 use crate::limits::{self, BodySize, Seconds};
@@ -70,6 +73,8 @@ pub struct ServerTable {
     pub drain_timeout: Seconds,
     /// Where keys are kept that the file does not give.
     pub state_dir: Option<PathBuf>,
+    /// `[server.tls]`, until it is resolved.
+    tls: Option<tls::TlsTable>,
 }
 
 impl Default for ServerTable {
@@ -87,6 +92,7 @@ impl Default for ServerTable {
             threads: None,
             drain_timeout: Seconds::new(10),
             state_dir: None,
+            tls: None,
         }
     }
 }
@@ -345,7 +351,29 @@ impl Plan {
                 above.path.as_str()
             )
         });
-        origins.chain(locks).collect()
+        let tls = self.tls.iter().flat_map(|tls| self.warnings_of(tls));
+        origins.chain(locks).chain(tls).collect()
+    }
+
+    fn warnings_of(&self, tls: &TlsPlan) -> Vec<String> {
+        let mut all = tls.certificates.warnings(SystemTime::now());
+        if self.server.public_scheme == PublicScheme::Http {
+            all.push(
+                "server.tls listens while server.public_scheme is \"http\": visitors who come by https are sent to http, and cookies \
+                 can be read on the way"
+                    .to_owned(),
+            );
+        }
+        let mut told: Vec<&HostPattern> = Vec::new();
+        for host in self.listed.iter().map(|route| &route.host) {
+            if !tls.certificates.serve(host) && !told.contains(&host) {
+                told.push(host);
+                all.push(format!(
+                    "{host} has routes and no certificate in server.tls.certificates: who comes to it over TLS is turned away"
+                ));
+            }
+        }
+        all
     }
 
     /// Reads and resolves the file at `path`.

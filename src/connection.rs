@@ -34,7 +34,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::time::Sleep;
 use tracing::warn;
 
-use crate::limits::{Connections, NoPlace};
+use crate::limits::{Connections, NoPlace, Place};
 use crate::upstream::TrustedProxies;
 
 mod line;
@@ -151,6 +151,17 @@ pub struct Front<A> {
 }
 
 impl<A> Front<A> {
+    /// A place for the connection of `stream`. The operator is told of one that
+    /// finds none.
+    pub fn enter(&self, stream: &Stream) -> Option<Place> {
+        let address = stream
+            .get_socket_digest()
+            .and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
+        let counted = address.filter(|address| !self.trusted_proxies.trusts(*address));
+        let refused = |why| self.refuse(why, address);
+        self.connections.enter(counted).map_err(refused).ok()
+    }
+
     fn refuse(&self, why: NoPlace, address: Option<IpAddr>) {
         match why {
             NoPlace::Full => warn!(
@@ -165,25 +176,14 @@ impl<A> Front<A> {
     }
 }
 
-#[async_trait]
-impl<A: ServerApp + Send + Sync + 'static> ServerApp for Front<A> {
-    async fn process_new(
-        self: &Arc<Self>,
-        mut stream: Stream,
+impl<A: ServerApp + Send + Sync + 'static> Front<A> {
+    /// Serves a connection for as long as it has `_place`.
+    pub async fn serve(
+        &self,
+        stream: Stream,
+        _place: Place,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        let address = stream
-            .get_socket_digest()
-            .and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
-        let counted = address.filter(|address| !self.trusted_proxies.trusts(*address));
-        let _place = match self.connections.enter(counted) {
-            Ok(place) => place,
-            Err(why) => {
-                self.refuse(why, address);
-                turn_away(&mut stream).await;
-                return None;
-            }
-        };
         let place = Arc::new(InRequest::default());
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             place.part.store(BEYOND, Ordering::Relaxed);
@@ -192,6 +192,21 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Front<A> {
         PLACE
             .scope(place, self.app.process_new(Box::new(paced), shutdown))
             .await
+    }
+}
+
+#[async_trait]
+impl<A: ServerApp + Send + Sync + 'static> ServerApp for Front<A> {
+    async fn process_new(
+        self: &Arc<Self>,
+        mut stream: Stream,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Stream> {
+        let Some(place) = self.enter(&stream) else {
+            turn_away(&mut stream).await;
+            return None;
+        };
+        self.serve(stream, place, shutdown).await
     }
 
     async fn cleanup(&self) {

@@ -53,6 +53,7 @@
 //! | `tokens` | a visitor's tokens: kept sealed, renewed, used |
 //! | `identity` | `X-WeChat-*`: strip, vouch, assert |
 //! | `session` | a visitor WeChat vouched for: open, read, renew, end |
+//! | `tls` | TLS towards visitors: certificates by host, handshakes |
 //! | `route` | host and path → route, decided once |
 //! | `connection` | a visitor's connection: its place, and how slowly a header may come |
 //! | `upstream` | the app: address, limits, forwarded headers |
@@ -205,6 +206,7 @@ pub mod session;
 pub mod signing;
 pub mod simulator;
 pub mod store;
+pub mod tls;
 pub mod tokens;
 pub mod upstream;
 pub mod wechat;

@@ -278,6 +278,7 @@ fn understood(file: &ConfigFile, plan: &Plan) -> String {
             plan.server.public_scheme.as_str()
         ));
     }
+    text.push_str(&secured(plan));
     if let Some(address) = plan.server.admin_listen.map(|address| address.get()) {
         text.push_str(&format!("admin    {address}\n"));
     }
@@ -334,6 +335,33 @@ fn understood(file: &ConfigFile, plan: &Plan) -> String {
     }
     for warning in plan.warnings() {
         text.push_str(&format!("warning  {warning}\n"));
+    }
+    text
+}
+
+/// Where TLS is spoken, and with which certificates.
+fn secured(plan: &Plan) -> String {
+    let Some(tls) = &plan.tls else {
+        return String::new();
+    };
+    let (oldest, mut text) = (tls.min_version.as_str(), String::new());
+    for address in &tls.listen {
+        text.push_str(&format!(
+            "tls      {address}, TLS {oldest} and later, HTTP/2 and HTTP/1.1\n"
+        ));
+    }
+    for line in tls.certificates.lines() {
+        text.push_str(&format!("cert     {line}\n"));
+    }
+    if let Some(hsts) = tls.hsts {
+        let value = hsts.header();
+        text.push_str(&format!(
+            "hsts     {}\n",
+            value.to_str().unwrap_or_default()
+        ));
+    }
+    if tls.redirect_http {
+        text.push_str("http     pages asked for by plain http are sent to https\n");
     }
     text
 }

@@ -46,6 +46,11 @@ impl Host {
         &self.0
     }
 
+    /// Whether it is an IP address.
+    pub fn is_address(&self) -> bool {
+        self.0.starts_with('[') || self.0.parse::<std::net::Ipv4Addr>().is_ok()
+    }
+
     /// Whether this host is `domain` or lies below it, by whole labels.
     pub fn is_within(&self, domain: &str) -> bool {
         self.0
@@ -140,8 +145,7 @@ impl PublicOrigin {
 
     /// Whether the host is an IP address, which WeChat takes from test accounts only.
     pub fn is_address(&self) -> bool {
-        self.host.as_str().starts_with('[')
-            || self.host.as_str().parse::<std::net::Ipv4Addr>().is_ok()
+        self.host.is_address()
     }
 }
 

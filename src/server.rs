@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pingora::apps::HttpServerOptions;
+use pingora::apps::ServerApp;
 use pingora::proxy::http_proxy;
 use pingora::server::Fds;
 use pingora::server::configuration::ServerConf;
@@ -36,13 +37,14 @@ use tracing::{info, warn};
 
 use crate::admin::{self, Admin};
 use crate::callback::Callbacks;
-use crate::config::Plan;
+use crate::config::{Plan, TlsPlan};
 use crate::connection::Front;
 use crate::gateway::Gateway;
 use crate::limits::{Connections, Logins};
 use crate::revocation::Revocations;
 use crate::session::Sessions;
 use crate::store::{OpenError, Store};
+use crate::tls::{self, Certificates, Secured};
 use crate::tokens::Keeper;
 use crate::upstream::Resolver;
 use crate::wechat::Api;
@@ -65,7 +67,7 @@ pub enum StartError {
     Bind {
         /// The address.
         address: SocketAddr,
-        /// `listen` or `admin_listen`.
+        /// `listen`, `admin_listen` or `tls.listen`.
         setting: &'static str,
         /// What the system said.
         reason: std::io::ErrorKind,
@@ -82,6 +84,9 @@ pub enum StartError {
     /// No thread, or no runtime on it.
     #[error("a worker thread cannot be started: {0}")]
     Thread(#[from] std::io::Error),
+    /// No keys for the tickets of TLS.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(rustls::Error),
     /// No client for WeChat's api.
     #[error(
         "the client for WeChat's api cannot be made ({0}); are the system's certificates (ca-certificates) installed?"
@@ -94,6 +99,8 @@ pub enum StartError {
 pub struct Running {
     /// Where visitors are served.
     pub listen: Vec<SocketAddr>,
+    /// Where visitors are served over TLS.
+    pub listen_tls: Vec<SocketAddr>,
     /// Where operators are served.
     pub admin: Option<SocketAddr>,
     stop: watch::Sender<bool>,
@@ -101,6 +108,8 @@ pub struct Running {
     drain_timeout: Duration,
     workers: Workers,
     admin_task: Option<JoinHandle<()>>,
+    /// Looks whether certificates were written anew.
+    watch: Option<JoinHandle<()>>,
 }
 
 /// The threads that serve visitors. They end when `end` is dropped.
@@ -109,6 +118,9 @@ struct Workers {
     end: watch::Sender<()>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
+
+/// Bound sockets, as runtimes take them, with their addresses.
+type Listeners = Vec<(TcpListener, SocketAddr)>;
 
 fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).map_err(|error| StartError::Bind {
@@ -143,14 +155,40 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     start_on(plan, listeners?).await
 }
 
+/// Sockets that are bound already.
+#[derive(Debug)]
+pub struct Sockets {
+    /// For visitors without TLS.
+    pub plain: Vec<TcpListener>,
+    /// For visitors over TLS; without any, those of the plan are bound.
+    pub tls: Vec<TcpListener>,
+}
+
+impl From<Vec<TcpListener>> for Sockets {
+    fn from(plain: Vec<TcpListener>) -> Self {
+        let tls = Vec::new();
+        Self { plain, tls }
+    }
+}
+
 /// Starts the gateway of `plan` on sockets that are bound already, for those
 /// who must know their ports before they can write the plan.
 ///
 /// # Errors
 /// See [`StartError`]; nothing is left running.
-pub async fn start_on(mut plan: Plan, listeners: Vec<TcpListener>) -> Result<Running, StartError> {
-    let listeners = listeners.into_iter().map(prepared);
-    let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
+pub async fn start_on(mut plan: Plan, sockets: impl Into<Sockets>) -> Result<Running, StartError> {
+    let mut sockets: Sockets = sockets.into();
+    if let Some(tls) = plan.tls.as_ref().filter(|_| sockets.tls.is_empty()) {
+        let bound = tls
+            .listen
+            .iter()
+            .map(|address| bind(*address, "tls.listen"));
+        sockets.tls = bound.collect::<Result<_, _>>()?;
+    }
+    let ready = |sockets: Vec<TcpListener>| sockets.into_iter().map(prepared).collect();
+    let listeners: Result<Listeners, StartError> = ready(sockets.plain);
+    let secured: Result<Listeners, StartError> = ready(sockets.tls);
+    let (listeners, secured) = (listeners?, secured?);
     let keys = plan.take_keys().map_err(StartError::Key)?;
     let assertions = plan.take_assertions().map_err(StartError::Key)?;
     let timeouts = Timeouts {
@@ -210,7 +248,16 @@ pub async fn start_on(mut plan: Plan, listeners: Vec<TcpListener>) -> Result<Run
         trusted_proxies: Arc::new(plan.server.trusted_proxies),
         in_flight: Arc::clone(&in_flight),
     };
+    let spoken = |tls: &TlsPlan| {
+        let config = tls::config(&tls.certificates, tls.min_version).map_err(StartError::Tls)?;
+        Ok::<_, StartError>((Arc::clone(&tls.certificates), config))
+    };
+    let tls = plan.tls.as_ref().map(spoken).transpose()?;
+    let certificates = tls
+        .as_ref()
+        .map(|(certificates, _)| Arc::clone(certificates));
     let doors = Doors {
+        tls,
         h2c: plan.server.h2c,
         connections: Arc::new(Connections::new(&plan.limits)),
         header_timeout: plan.limits.header_timeout.get(),
@@ -219,15 +266,20 @@ pub async fn start_on(mut plan: Plan, listeners: Vec<TcpListener>) -> Result<Run
     let threads = plan.server.threads.map_or_else(cores, NonZeroUsize::get);
     let running = Running {
         listen: listeners.iter().map(|(_, address)| *address).collect(),
+        listen_tls: secured.iter().map(|(_, address)| *address).collect(),
         admin: admin.as_ref().map(|(_, address)| *address),
         stop,
         in_flight,
         drain_timeout: plan.server.drain_timeout.get(),
-        workers: Workers::start(threads, &gateway, &doors, &listeners, &stopped)?,
+        workers: Workers::start(threads, &gateway, &doors, [&listeners, &secured], &stopped)?,
+        watch: certificates.map(|certificates| tokio::spawn(certificates.watch())),
         admin_task: admin.map(|(listener, _)| tokio::spawn(admin::serve(listener, operators))),
     };
     for address in &running.listen {
         info!("listening on {address}");
+    }
+    for address in &running.listen_tls {
+        info!("listening on {address} with TLS");
     }
     if let Some(address) = running.admin {
         info!("admin paths on {address}");
@@ -240,7 +292,7 @@ impl Workers {
         count: usize,
         gateway: &Gateway,
         doors: &Doors,
-        listeners: &[(TcpListener, SocketAddr)],
+        listeners: [&Listeners; 2],
         stopped: &watch::Receiver<bool>,
     ) -> std::io::Result<Self> {
         let (end, _) = watch::channel(());
@@ -250,11 +302,18 @@ impl Workers {
         };
         for _ in 0..count {
             let runtime = Builder::new_current_thread().enable_all().build()?;
-            let sockets: std::io::Result<Vec<_>> = listeners
-                .iter()
-                .map(|(listener, address)| Ok((listener.try_clone()?, *address)))
-                .collect();
-            let service = serve(gateway.clone(), doors.clone(), sockets?, stopped.clone());
+            let [plain, secured] = listeners.map(|listeners| {
+                let sockets = listeners.iter();
+                let sockets =
+                    sockets.map(|(listener, address)| Ok((listener.try_clone()?, *address)));
+                sockets.collect::<std::io::Result<Listeners>>()
+            });
+            let service = serve(
+                gateway.clone(),
+                doors.clone(),
+                [plain?, secured?],
+                stopped.clone(),
+            );
             let mut end = workers.end.subscribe();
             let work = move || {
                 runtime.block_on(async {
@@ -282,6 +341,7 @@ impl Workers {
 /// What all threads share of how visitors' connections are taken.
 #[derive(Clone, Debug)]
 struct Doors {
+    tls: Option<(Arc<Certificates>, Arc<rustls::ServerConfig>)>,
     h2c: bool,
     connections: Arc<Connections>,
     header_timeout: Duration,
@@ -290,7 +350,7 @@ struct Doors {
 async fn serve(
     gateway: Gateway,
     doors: Doors,
-    listeners: Vec<(TcpListener, SocketAddr)>,
+    [plain, secured]: [Listeners; 2],
     stopped: watch::Receiver<bool>,
 ) {
     let conf = ServerConf {
@@ -303,13 +363,38 @@ async fn serve(
     options.h2c = doors.h2c;
     options.h2_idle_timeout = Some(H2_IDLE_TIMEOUT);
     proxy.server_options = Some(options);
-    let front = Front {
-        app: Arc::new(proxy),
-        connections: doors.connections,
-        trusted_proxies,
+    let proxy = Arc::new(proxy);
+    let front = || Front {
+        app: Arc::clone(&proxy),
+        connections: Arc::clone(&doors.connections),
+        trusted_proxies: Arc::clone(&trusted_proxies),
         header_timeout: doors.header_timeout,
     };
-    let mut service = Service::new("wxgate".to_owned(), front);
+    let over_tls = async {
+        if let Some((certificates, config)) = doors.tls {
+            let app = Secured {
+                front: Arc::new(front()),
+                certificates,
+                config,
+                patience: doors.header_timeout,
+            };
+            accept(app, secured, stopped.clone()).await;
+        }
+    };
+    tokio::join!(accept(front(), plain, stopped.clone()), over_tls);
+}
+
+/// Accepts connections for `app` until the stop.
+async fn accept<A: ServerApp + Send + Sync + 'static>(
+    app: A,
+    listeners: Listeners,
+    stopped: watch::Receiver<bool>,
+) {
+    if listeners.is_empty() {
+        // A service without sockets ends at once, and has the app clean up.
+        return;
+    }
+    let mut service = Service::new("wxgate".to_owned(), app);
     let mut fds = Fds::new();
     for (listener, address) in listeners {
         let address = address.to_string();
@@ -344,7 +429,7 @@ impl Running {
         {
             warn!("requests were cut off: they did not end within server.drain_timeout");
         }
-        if let Some(task) = self.admin_task {
+        for task in [self.admin_task, self.watch].into_iter().flatten() {
             task.abort();
         }
         let workers = self.workers;

@@ -14,6 +14,7 @@ use toml::Spanned;
 use super::keys::state_dir;
 use super::mistakes::Declared;
 use super::routes::plan_route;
+use super::tls::{TlsPlan, plan_tls};
 use super::{AccountTable, File, LogTable, Mistakes, RouteTable, ServerTable};
 use crate::cookies::{CookieSettings, SameSiteSetting};
 use crate::identity::assertion::Assertions;
@@ -34,6 +35,8 @@ use crate::wechat::account::{
 pub struct Plan {
     /// `[server]`.
     pub server: ServerTable,
+    /// `[server.tls]`, resolved.
+    pub tls: Option<TlsPlan>,
     /// `[limits]`.
     pub limits: limits::Table,
     /// `[store]`, resolved.
@@ -93,10 +96,12 @@ pub(super) fn resolve(
     let cookies = cookie_settings(&session, server.public_scheme, mistakes);
     let keys = read_keys(&session.keys, Keyring::new, base, mistakes);
     let assertions = read_keys(&assertion.keys, Assertions::new, base, mistakes);
-    if server.listen.get_ref().is_empty() {
+    let (scheme, tls) = (server.public_scheme, server.tls.take());
+    let tls = tls.map(|table| plan_tls(table, scheme, base, mistakes));
+    if server.listen.get_ref().is_empty() && tls.is_none() && !mistakes.has_lost("server.tls") {
         mistakes.at(
             &server.listen.span(),
-            "is empty; expected at least one address, such as \"0.0.0.0:8080\"",
+            "is empty; expected at least one address, such as \"0.0.0.0:8080\", or a table [server.tls]",
         );
     }
     let (idle, max) = (
@@ -165,6 +170,7 @@ pub(super) fn resolve(
     };
     Some(Plan {
         server,
+        tls,
         limits,
         store: store?,
         log,
