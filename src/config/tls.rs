@@ -56,7 +56,7 @@ pub(super) fn plan_tls(
     base: &Path,
     mistakes: &mut Mistakes,
 ) -> TlsPlan {
-    if table.listen.get_ref().is_empty() {
+    if table.listen.get_ref().is_empty() && !mistakes.has_gaps(&table.listen.span()) {
         mistakes.at(
             &table.listen.span(),
             "is empty; expected at least one address, such as \"0.0.0.0:8443\", or no table [server.tls]",
@@ -89,7 +89,9 @@ fn certificates(
     base: &Path,
     mistakes: &mut Mistakes,
 ) -> Certificates {
-    if tables.get_ref().is_empty() {
+    // What could not be read is missing, and was told.
+    let has_gaps = mistakes.has_gaps(&tables.span());
+    if tables.get_ref().is_empty() && !has_gaps {
         mistakes.at(
             &tables.span(),
             "is empty; expected at least one { hosts = [\"shop.example.com\"], cert = \"/path/fullchain.pem\", key = \"/path/privkey.pem\" }",
@@ -98,7 +100,7 @@ fn certificates(
     let mut all = Certificates::default();
     let mut seen: Vec<(&HostPattern, usize)> = Vec::new();
     for (at, table) in tables.get_ref().iter().enumerate() {
-        if table.hosts.get_ref().is_empty() {
+        if table.hosts.get_ref().is_empty() && !has_gaps {
             mistakes.at(
                 &table.hosts.span(),
                 "is empty; expected the hosts that the certificate is for, such as [\"shop.example.com\"] or [\"*.example.com\"]",

@@ -6,20 +6,21 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustls::Error as TlsError;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, Error as TlsError};
 use thiserror::Error;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer as _;
+use x509_parser::prelude::{FromDer as _, GeneralName};
 use zeroize::Zeroizing;
 
 use crate::route::HostPattern;
@@ -168,7 +169,9 @@ impl Files {
             moment(validity.not_before.timestamp()),
             moment(validity.not_after.timestamp()),
         );
-        // Issued by no certificate of the chain, nor by itself.
+
+        let names = names(&parsed);
+        // Issued by nothing that stands in the file.
         let alone = chain.len() == 1 && parsed.issuer() != parsed.subject();
         let key = self.key()?;
         let certified = CertifiedKey::from_der(chain, key, &ring::default_provider());
@@ -184,6 +187,7 @@ impl Files {
             certified: Arc::new(certified),
             begins,
             ends,
+            names,
             alone,
         })
     }
@@ -275,6 +279,8 @@ pub struct Loaded {
     pub(super) certified: Arc<CertifiedKey>,
     begins: SystemTime,
     ends: SystemTime,
+    /// Whom it vouches for, as it says.
+    pub(super) names: Vec<String>,
     /// Whether it came without the certificate that issued it.
     pub(super) alone: bool,
 }
@@ -322,36 +328,40 @@ impl Loaded {
         }
     }
 
-    /// The names it vouches for, where `pattern` is not among them.
-    pub(super) fn names_if_not(&self, pattern: &HostPattern) -> Option<String> {
+    /// Whether it vouches for every host of `pattern`; below a domain, for those
+    /// of one more label.
+    pub(super) fn vouches_for(&self, pattern: &HostPattern) -> bool {
         let name = match pattern {
             HostPattern::Exact(host) => host.as_str().trim_matches(['[', ']']).to_owned(),
-            // Any label will do: a name that was written out is no "*".
             HostPattern::Below(domain) => format!("any-host-of-all.{domain}"),
         };
-        let none = || Some("no host".to_owned());
-        let Ok(name) = ServerName::try_from(name) else {
-            return none();
-        };
-        let Some(Ok(parsed)) = self.certified.cert.first().map(ParsedCertificate::try_from) else {
-            return none();
-        };
-        match rustls::client::verify_server_name(&parsed, &name) {
-            Ok(()) => None,
-            Err(TlsError::InvalidCertificate(CertificateError::NotValidForNameContext {
-                presented,
-                ..
-            })) if !presented.is_empty() => {
-                let plain = |name: &String| match name.split_once("(\"") {
-                    // The library's own way to write a name.
-                    Some((_, rest)) => rest.trim_end_matches("\")").to_owned(),
-                    None => name.clone(),
-                };
-                Some(presented.iter().map(plain).collect::<Vec<_>>().join(", "))
-            }
-            Err(_) => none(),
+        let cert = self.certified.cert.first().map(ParsedCertificate::try_from);
+        match (cert, ServerName::try_from(name)) {
+            (Some(Ok(cert)), Ok(name)) => rustls::client::verify_server_name(&cert, &name).is_ok(),
+            _ => false,
         }
     }
+}
+
+/// The names that a certificate is for (RFC 5280, section 4.2.1.6): its subject
+/// is none, for no browser looks there any more.
+fn names(cert: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(extension)) = cert.subject_alternative_name() else {
+        return Vec::new();
+    };
+    let names = extension.value.general_names.iter();
+    let shown = names.filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => {
+            match (<[u8; 4]>::try_from(*bytes), <[u8; 16]>::try_from(*bytes)) {
+                (Ok(bytes), _) => Some(IpAddr::from(bytes).to_string()),
+                (_, Ok(bytes)) => Some(IpAddr::from(bytes).to_string()),
+                _ => None,
+            }
+        }
+        _ => None,
+    });
+    shown.collect()
 }
 
 fn day(moment: SystemTime) -> String {

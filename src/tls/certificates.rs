@@ -196,7 +196,11 @@ impl Entry {
             all.push(format!("the certificate in {cert} {remark}"));
         }
         for host in &self.hosts {
-            if let Some(names) = current.names_if_not(host) {
+            if !current.vouches_for(host) {
+                let names = match current.names.as_slice() {
+                    [] => "no host at all".to_owned(),
+                    names => names.join(", "),
+                };
                 all.push(format!(
                     "the certificate in {cert} does not vouch for {host}, for which server.tls.certificates lists it: browsers show \
                      a warning instead of the page; it vouches for {names}"
@@ -259,5 +263,171 @@ impl Entry {
                 self.current.read().until()
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    fn pattern(text: &str) -> HostPattern {
+        HostPattern::try_from(text.to_owned()).unwrap()
+    }
+
+    /// Writes a certificate for `hosts` that holds in 2030.
+    fn write(dir: &Path, hosts: &[&str]) -> Files {
+        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let mut params = CertificateParams::new(hosts).unwrap();
+        params.not_before = date_time_ymd(2030, 1, 1);
+        params.not_after = date_time_ymd(2030, 12, 31);
+        let key = KeyPair::generate().unwrap();
+        write_pem(dir, &params.self_signed(&key).unwrap().pem(), &key)
+    }
+
+    fn write_pem(dir: &Path, cert: &str, key: &KeyPair) -> Files {
+        let files = Files {
+            cert: dir.join("cert.pem"),
+            key: dir.join("key.pem"),
+        };
+        fs::write(&files.cert, cert).unwrap();
+        fs::write(&files.key, key.serialize_pem()).unwrap();
+        set_mode(&files, 0o600);
+        files
+    }
+
+    fn set_mode(files: &Files, mode: u32) {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(&files.key, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn loaded(hosts: &[&str], files: &Files) -> Certificates {
+        let mut all = Certificates::default();
+        let hosts = hosts.iter().map(|host| pattern(host)).collect();
+        all.add(hosts, files.clone()).unwrap();
+        all
+    }
+
+    fn on(year: u64, day: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + DAY * u32::try_from((year - 1970) * 36525 / 100 + day).unwrap()
+    }
+
+    #[test]
+    fn the_operator_is_warned_of_what_visitors_would_meet() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = write(dir.path(), &["shop.example.com"]);
+        let all = loaded(&["shop.example.com"], &files);
+        let warned = |all: &Certificates, now| all.warnings(now).join("\n");
+        assert_eq!(warned(&all, on(2030, 180)), "");
+        assert!(warned(&all, on(2029, 1)).contains("holds from 2030-01-01 on"));
+        assert!(warned(&all, on(2030, 355)).contains("expires on 2030-12-31"));
+        assert!(warned(&all, on(2031, 10)).contains("expired on 2030-12-31"));
+        set_mode(&files, 0o644);
+        assert!(warned(&all, on(2030, 180)).contains("can be read by every user"));
+        set_mode(&files, 0o640);
+        let all = loaded(&["shop.example.com", "*.example.com", "127.0.0.1"], &files);
+        let told = warned(&all, on(2030, 180));
+        assert!(told.contains("does not vouch for *.example.com"), "{told}");
+        assert!(told.contains("does not vouch for 127.0.0.1"), "{told}");
+        assert!(told.ends_with("it vouches for shop.example.com"), "{told}");
+        assert_eq!(told.lines().count(), 2, "{told}");
+    }
+
+    #[test]
+    fn names_are_those_of_the_certificate() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = write(dir.path(), &["*.example.com", "::1", "127.0.0.1"]);
+        let hosts = ["a.example.com", "*.example.com", "[::1]", "127.0.0.1"];
+        assert!(loaded(&hosts, &files).warnings(on(2030, 180)).is_empty());
+        let told = loaded(&["example.com"], &files).warnings(on(2030, 180));
+        assert!(
+            told[0].ends_with("it vouches for *.example.com, ::1, 127.0.0.1"),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn a_chain_without_its_issuer_is_warned_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut above = CertificateParams::new(Vec::new()).unwrap();
+        above.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        above
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, "an issuer");
+        let issuer = CertifiedIssuer::self_signed(above, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["shop.example.com".to_owned()]).unwrap();
+        let cert = params.signed_by(&key, &issuer).unwrap().pem();
+        let warned = |files: &Files| loaded(&["shop.example.com"], files).warnings(on(2030, 180));
+        let told = warned(&write_pem(dir.path(), &cert, &key));
+        assert!(
+            told[0].contains("holds the host's own certificate alone"),
+            "{told:?}"
+        );
+        let whole = format!("{cert}{}", issuer.pem());
+        assert!(warned(&write_pem(dir.path(), &whole, &key)).is_empty());
+    }
+
+    #[test]
+    fn files_are_read_once_they_stand_still_and_kept_where_they_cannot_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = write(dir.path(), &["a.example"]);
+        let all = loaded(&["a.example"], &files);
+        let shown = || all.find(Some("a.example")).unwrap().cert[0].clone();
+        let first = shown();
+        let now = on(2030, 180);
+        let is_settled = || {
+            let watched = all.entries[0].watched.lock();
+            watched.moving.is_none() && watched.read == files.looks()
+        };
+        all.look(now);
+        assert!(is_settled() && shown() == first);
+        // New, but perhaps not whole yet.
+        write(dir.path(), &["a.example"]);
+        all.look(now);
+        assert!(!is_settled() && shown() == first);
+        all.look(now);
+        let second = shown();
+        assert!(is_settled() && second != first);
+        // What cannot be read is tried once.
+        fs::write(&files.key, "junk").unwrap();
+        all.look(now);
+        all.look(now);
+        assert!(is_settled() && shown() == second);
+        fs::remove_file(&files.cert).unwrap();
+        all.look(now);
+        all.look(now);
+        assert!(is_settled() && shown() == second);
+        write(dir.path(), &["a.example"]);
+        all.look(now);
+        all.look(now);
+        assert!(is_settled() && shown() != second);
+    }
+
+    #[test]
+    fn whoever_names_no_host_is_shown_the_address_or_the_only_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = write(dir.path(), &["a.example"]);
+        let nameless = |entries: &[&[&str]]| {
+            let mut all = Certificates::default();
+            for hosts in entries {
+                let hosts = hosts.iter().map(|host| pattern(host)).collect();
+                all.add(hosts, files.clone()).unwrap();
+            }
+            all.nameless
+        };
+        assert_eq!(nameless(&[&["a.example"]]), Some(0));
+        assert_eq!(nameless(&[&["a.example"], &["b.example"]]), None);
+        assert_eq!(
+            nameless(&[&["a.example"], &["b.example", "[::1]"]]),
+            Some(1)
+        );
+        assert_eq!(nameless(&[&["127.0.0.1"], &["127.0.0.2"]]), None);
     }
 }
