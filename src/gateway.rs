@@ -10,6 +10,7 @@ mod answer;
 mod decide;
 mod forward;
 mod fresh;
+mod https;
 mod response;
 mod visit;
 
@@ -29,6 +30,8 @@ use tracing::warn;
 
 use self::answer::refuse_unread;
 use self::decide::Permit;
+pub use self::https::Https;
+use self::https::is_secured;
 use self::visit::Body;
 pub use self::visit::Visit;
 use crate::access_log::{self, RequestId, Way};
@@ -71,6 +74,8 @@ pub struct Gateway {
     pub(crate) resolver: Resolver,
     pub(crate) trusted_proxies: Arc<TrustedProxies>,
     pub(crate) scheme: PublicScheme,
+    /// Who is sent to https, and told to keep to it.
+    pub(crate) https: Https,
     pub(crate) allowed_underscores: Arc<AllowedUnderscores>,
     /// Requests on their way, for those who wait for the last one.
     pub(crate) in_flight: Arc<AtomicUsize>,
@@ -142,11 +147,11 @@ impl ProxyHttp for Gateway {
             .client_addr()
             .and_then(|address| address.as_inet())
             .map(|address| address.ip());
+        let secured = is_secured(downstream);
         let header = downstream.req_header();
         if let Some(peer) = peer {
-            visit.client = self
-                .trusted_proxies
-                .client(peer, &header.headers, self.scheme);
+            let scheme = self.scheme_of(secured);
+            visit.client = self.trusted_proxies.client(peer, &header.headers, scheme);
         }
         if visit.client.through_proxy
             && let Some(id) = header
@@ -163,11 +168,14 @@ impl ProxyHttp for Gateway {
         };
         let close = asked.is_err();
         let reply = match asked {
-            Ok(asked) => {
-                let decision = self.decide(&asked, visit.now);
-                let decision = self.freshen(decision, &asked, visit).await;
-                self.carry_out(decision, &asked, visit).await
-            }
+            Ok(asked) => match self.to_https(&asked, &header.headers, secured, visit) {
+                Some(reply) => Some(reply),
+                None => {
+                    let decision = self.decide(&asked, visit.now);
+                    let decision = self.freshen(decision, &asked, visit).await;
+                    self.carry_out(decision, &asked, visit).await
+                }
+            },
             Err(unreadable) => {
                 visit.log.decided(Way::Refused, unreadable.reason());
                 Some(refuse_unread(unreadable, visit))
@@ -186,6 +194,7 @@ impl ProxyHttp for Gateway {
             downstream.set_close_on_response_before_downstream_finish(false);
             downstream.set_total_drain_timeout(Some(DRAIN));
         }
+        let reply = self.over(secured, reply);
         Box::pin(reply.send(downstream)).await?;
         Ok(true)
     }
@@ -291,7 +300,7 @@ impl ProxyHttp for Gateway {
 
     /// Has a WebSocket or a stream of events end with its visitor's session.
     /// Renews the session's cookie, but never in an answer that caches between
-    /// may give to others. To an HTTP/1.0 client, who knows no chunks, an answer
+    /// may give to others. Says what is said of https. To an HTTP/1.0 client, who knows no chunks, an answer
     /// of unknown length ends with the connection (RFC 9112, section 6.1).
     async fn response_filter(
         &self,
@@ -314,6 +323,7 @@ impl ProxyHttp for Gateway {
             let cookie = self.sessions.write(&carried.session, account, visit.now);
             response.append_header(header::SET_COOKIE, cookie)?;
         }
+        self.keep_to_https(downstream, response)?;
         let old = downstream.req_header().version < Version::HTTP_11;
         if old && response.remove_header(&header::TRANSFER_ENCODING).is_some() {
             downstream.set_keepalive(None);
@@ -412,6 +422,7 @@ impl Gateway {
             Err(unreadable) => refuse_unread(unreadable, visit),
         };
         let status = reply.status().as_u16();
+        let reply = self.over(is_secured(downstream), reply);
         // Should the visitor be gone, there is nobody left to tell.
         let _ = reply.send(downstream).await;
         status

@@ -127,6 +127,12 @@
 //! | CONNECT and TRACE | Pingora before 0.8.0 | `request::Asked::read` | `hostile::every_method_needs_the_session` |
 //! | an app that switches protocols uninvited | own | `upstream_response_filter` | `hostile::an_app_cannot_switch_protocols_uninvited` |
 //! | a WebSocket opened by another site's page, or let through by `Connection: upgrade` | O2P; pingap | `request::Asked::is_foreign_socket`; the decision comes first | `hostile::a_websocket_for_another_sites_page_gets_no_visitor`, `hostile::hops` |
+//! | another host's certificate for whoever asks, and with it which hosts there are | nginx's default server | `tls::Certificates::find`; `unrecognized_name` | `tls::each_host_is_shown_its_own_certificate_or_none` |
+//! | handshakes without end, counted nowhere | Pingora's listener | `tls::Secured`: a place first, then one time for all of it | `tls::a_slow_handshake_is_cut_off`, `tls::a_handshake_has_its_place_among_the_connections` |
+//! | an older TLS than the operator wants | own | `tls::MinVersion` | `tls::the_oldest_version_is_the_one_that_is_set` |
+//! | a renewal that breaks what was served | own | `tls::Certificates`: the old one goes on | `tls::a_renewal_is_served_from_the_next_handshake_on_and_a_broken_one_is_not` |
+//! | a way to https that a header names | own | `gateway::https`: the host of a route | `tls::pages_by_plain_http_are_sent_to_https` |
+//! | hostile HTTP/2 inside TLS | own | the same, behind the handshake | `hostile::over_tls` |
 //! | targets, headers and fields without end | own | `request::Asked::read`, `connection` | `hostile::too_much_is_refused_before_it_is_read`, `limits::a_header_above_all_limits_is_not_kept`, `route::a_long_path_is_decided_at_once` |
 //! | a header sent drop by drop; a body likewise | own | `connection`, one time for the whole header; a least rate for bodies | `limits::a_header_that_comes_drop_by_drop_is_cut_off`, `connection::a_header_in_a_thousand_pieces_is_cut_off`, `gateway::a_body_may_be_slow_but_not_endless` |
 //! | connections, logins, callbacks and bodies without end | O2P has no limit | `limits` | `limits::an_address_has_a_number_of_connections`, `limits::an_address_starts_a_number_of_logins`, `limits::an_address_brings_a_number_of_callbacks`, `limits::a_number_of_logins_wait_for_wechat`, `limits::a_body_has_a_largest_size` |

@@ -143,6 +143,19 @@ impl PublicOrigin {
         self.port
     }
 
+    /// The address of `target` here, exactly as it was asked for. `None` when a
+    /// browser could read it as another place.
+    pub fn address(&self, target: &str) -> Option<String> {
+        let plain = target.starts_with('/')
+            && !target
+                .bytes()
+                .any(|byte| byte <= b' ' || byte == 0x7f || byte == b'#');
+        let address = plain.then(|| format!("{}{target}", self.text))?;
+        let (url, home) = (Url::parse(&address).ok()?, Url::parse(&self.text).ok()?);
+        let stays = url.origin() == home.origin();
+        (stays && url.username().is_empty() && url.password().is_none()).then_some(address)
+    }
+
     /// Whether the host is an IP address, which WeChat takes from test accounts only.
     pub fn is_address(&self) -> bool {
         self.host.is_address()
@@ -213,17 +226,8 @@ impl ReturnTo {
     /// host for, so only its form is in question. `None` when a browser could
     /// read it as another place.
     pub fn of_request(origin: &PublicOrigin, target: &str) -> Option<Self> {
-        let plain = target.starts_with('/')
-            && target.len() <= MAX_RETURN_TO
-            && !target
-                .bytes()
-                .any(|byte| byte <= b' ' || byte == 0x7f || byte == b'#');
-        let url = plain
-            .then(|| Url::parse(&format!("{}{target}", origin.as_str())).ok())
-            .flatten()?;
-        let home = Url::parse(origin.as_str()).ok()?;
-        (url.origin() == home.origin() && url.username().is_empty() && url.password().is_none())
-            .then(|| Self(target.to_owned()))
+        let short = target.len() <= MAX_RETURN_TO;
+        (short && origin.address(target).is_some()).then(|| Self(target.to_owned()))
     }
 
     /// `target` as somebody wrote it into `login?to=`: besides, nothing that

@@ -269,6 +269,11 @@ impl Routes {
         Decided::Route(route)
     }
 
+    /// Whether `host` has routes.
+    pub fn serves(&self, host: &Host) -> bool {
+        self.site(host).is_some()
+    }
+
     /// What visitors' browsers see of `host`.
     pub fn origin(&self, host: &Host) -> PublicOrigin {
         self.origins

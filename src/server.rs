@@ -39,12 +39,12 @@ use crate::admin::{self, Admin};
 use crate::callback::Callbacks;
 use crate::config::{Plan, TlsPlan};
 use crate::connection::Front;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Https};
 use crate::limits::{Connections, Logins};
 use crate::revocation::Revocations;
 use crate::session::Sessions;
 use crate::store::{OpenError, Store};
-use crate::tls::{self, Certificates, Secured};
+use crate::tls::{self, Certificates, Hsts, Secured};
 use crate::tokens::Keeper;
 use crate::upstream::Resolver;
 use crate::wechat::Api;
@@ -240,6 +240,10 @@ pub async fn start_on(mut plan: Plan, sockets: impl Into<Sockets>) -> Result<Run
         assertions: assertions.map(Arc::new),
         resolver: Resolver::default(),
         scheme: plan.server.public_scheme,
+        https: Https {
+            hsts: (plan.tls.as_ref()).and_then(|tls| tls.hsts.map(Hsts::header)),
+            redirect: plan.tls.as_ref().is_some_and(|tls| tls.redirect_http),
+        },
         allowed_underscores: Arc::new(
             (plan.server.underscore_headers.iter())
                 .map(|name| name.0.clone())

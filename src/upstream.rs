@@ -261,16 +261,26 @@ impl TrustedProxies {
             client.via.push(client.address);
             client.address = hop.to_canonical();
         }
-        match headers
-            .get("x-forwarded-proto")
-            .map(|value| value.as_bytes())
-        {
-            Some(b"https") => client.scheme = PublicScheme::Https,
-            Some(b"http") => client.scheme = PublicScheme::Http,
-            _ => {}
+        if let Some(scheme) = said_scheme(headers) {
+            client.scheme = scheme;
         }
         client
     }
+}
+
+/// The scheme that a proxy says its visitor used.
+fn said_scheme(headers: &HeaderMap) -> Option<PublicScheme> {
+    match headers.get("x-forwarded-proto")?.as_bytes() {
+        b"https" => Some(PublicScheme::Https),
+        b"http" => Some(PublicScheme::Http),
+        _ => None,
+    }
+}
+
+/// Whether a proxy says that its visitor used https: to be asked of one that is
+/// trusted alone.
+pub fn says_https(headers: &HeaderMap) -> bool {
+    said_scheme(headers) == Some(PublicScheme::Https)
 }
 
 fn address(hop: &[u8]) -> Option<IpAddr> {

@@ -169,6 +169,11 @@ async fn serve(
                     .write_all(b"HTTP/1.1 200 OK\r\nCache-Control: public, max-age=60\r\nContent-Length: 2\r\n\r\nok")
                     .await?;
             }
+            "strict" => {
+                stream
+                    .write_all(b"HTTP/1.1 200 OK\r\nStrict-Transport-Security: max-age=1\r\nContent-Length: 2\r\n\r\nok")
+                    .await?;
+            }
             "switch" => {
                 stream
                     .write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: evil\r\n\r\nsmuggled")

@@ -17,6 +17,7 @@ mod checks;
 mod client;
 mod conformance;
 mod h2;
+mod issued;
 mod process;
 mod world;
 
@@ -40,5 +41,6 @@ mod snapshot;
 mod source;
 mod stores;
 mod survival;
+mod tls;
 mod tokens;
 mod visit;

@@ -6,7 +6,7 @@ use std::sync::Once;
 
 use wxgate::config::Plan;
 use wxgate::secret::Secret;
-use wxgate::server::{self, Running};
+use wxgate::server::{self, Running, Sockets};
 use wxgate::signing::{Keyring, generate_key};
 use wxgate::simulator::{Settings, SimAccount, Simulator};
 
@@ -20,6 +20,10 @@ pub const OPENID: &str = "oTestVisitor0000000000000001";
 
 pub struct World {
     pub gateway: SocketAddr,
+    /// Where plain http is spoken: at `gateway`, unless that speaks TLS.
+    pub plain: SocketAddr,
+    /// Where TLS is spoken, if it is.
+    pub tls: Option<SocketAddr>,
     pub admin: SocketAddr,
     pub app: App,
     pub simulator: Simulator,
@@ -167,18 +171,63 @@ impl World {
     }
 
     pub async fn with(extra: Extra<'_>) -> Self {
-        install_crypto();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let gateway = listener.local_addr().unwrap();
+        Self::start(gateway, vec![listener].into(), extra, files(), |text| text).await
+    }
+
+    /// A world whose gateway speaks TLS at `gateway`, with certificates for
+    /// `hosts`, each in PEM with its key, and `keys` in the table `[server.tls]`.
+    /// Beside it plain http is spoken at `plain`.
+    pub async fn over_tls(extra: Extra<'_>, hosts: &[(&str, [&str; 2])], keys: &str) -> Self {
+        let [plain, tls] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let gateway = tls.local_addr().unwrap();
+        let files = files();
+        let entries = hosts.iter().zip(0..).map(|((hosts, [cert, key]), at)| {
+            let write = |ending, text| {
+                let name = format!("cert-{at}.{ending}");
+                std::fs::write(files.path().join(name), text).unwrap();
+            };
+            write("pem", cert);
+            write("key", key);
+            format!("{{ hosts = {hosts}, cert = \"cert-{at}.pem\", key = \"cert-{at}.key\" }}")
+        });
+        let entries: Vec<String> = entries.collect();
+        let table = format!(
+            "[server.tls]\nlisten = [\"{gateway}\"]\ncertificates = [{}]\n{keys}\n\n[session]",
+            entries.join(", ")
+        );
+        let sockets = Sockets {
+            plain: vec![plain],
+            tls: vec![tls],
+        };
+        let https = |text: String| {
+            text.replacen("[session]", &table, 1)
+                .replace("public_scheme = \"http\"", "public_scheme = \"https\"")
+                .replace("callback_origin = \"http:", "callback_origin = \"https:")
+        };
+        Self::start(gateway, sockets, extra, files, https).await
+    }
+
+    async fn start(
+        gateway: SocketAddr,
+        sockets: Sockets,
+        extra: Extra<'_>,
+        files: tempfile::TempDir,
+        change: impl FnOnce(String) -> String,
+    ) -> Self {
+        install_crypto();
+        let plain = sockets.plain.first().unwrap().local_addr().unwrap();
         let app = App::start().await;
         let simulator = simulator(gateway).await;
-        let files = files();
-        let text = gateway_toml(gateway, app.addr, &simulator, &extra);
+        let text = change(gateway_toml(gateway, app.addr, &simulator, &extra));
         let plan = Plan::parse(&files.path().join("gateway.toml"), &text)
             .unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        let running = server::start_on(plan, vec![listener]).await.unwrap();
+        let running = server::start_on(plan, sockets).await.unwrap();
         Self {
             gateway,
+            plain,
+            tls: running.listen_tls.first().copied(),
             admin: running.admin.unwrap(),
             app,
             simulator,

@@ -1,14 +1,17 @@
 //! Judges a row: by its answer, by what the app saw of it, and by whether a
 //! good visitor is still served.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::row::{Attack, GONE, Need, Row, Step, bytes};
 use crate::app::Seen;
 use crate::client::{Answer, Browser, Wire};
 use crate::h2::{self, Outcome};
+use crate::issued::{Issued, tunnel};
 use crate::world::{Extra, OPENID, World};
 
 /// How long an answer may take, and the end of a connection.
@@ -75,22 +78,39 @@ pub struct Stage {
     world: World,
     visitor: Browser,
     given: Given,
+    /// Where HTTP/2 is spoken, and by which scheme apps know it.
+    second: (SocketAddr, &'static str),
+    _certificate: TempDir,
 }
 
 impl Stage {
-    pub async fn new() -> Self {
+    /// HTTP/2 is spoken over TLS with `tls`, and else without.
+    pub async fn new(tls: bool) -> Self {
+        let certificate = tempfile::tempdir().unwrap();
+        Issued::for_hosts(&["127.0.0.1"]).write(certificate.path(), "here");
+        let dir = certificate.path().display();
+        let both = format!(
+            "h2c = true\n[server.tls]\nlisten = [\"127.0.0.1:0\"]\n\
+             certificates = [{{ hosts = [\"127.0.0.1\"], cert = \"{dir}/here.pem\", key = \"{dir}/here.key\" }}]"
+        );
         let world = World::with(Extra {
-            server: "h2c = true",
+            server: &both,
             tables: LIMITED,
             ..Extra::default()
         })
         .await;
         let visitor = world.visitor().await;
         let given = Given::of(&world, &visitor).await;
+        let second = match tls {
+            true => (tunnel(world.tls.unwrap(), "h2").await, "https"),
+            false => (world.gateway, "http"),
+        };
         Self {
             world,
             visitor,
             given,
+            second,
+            _certificate: certificate,
         }
     }
 }
@@ -111,6 +131,8 @@ pub async fn judge(stage: &mut Stage, row: &Row) -> Vec<String> {
         world,
         visitor,
         given,
+        second,
+        ..
     } = stage;
     let before = (world.app.seen().len(), world.exchanges());
     let mut found = match &row.attack {
@@ -118,7 +140,11 @@ pub async fn judge(stage: &mut Stage, row: &Row) -> Vec<String> {
             let text = given.fill(text);
             over_h1(world, row, &text, given).await
         }
-        Attack::H2(steps) => over_h2(world, row, steps, given).await,
+        Attack::H2(steps) => over_h2(second.0, row, steps, given).await,
+    };
+    let scheme = match &row.attack {
+        Attack::H1(_) => "http",
+        Attack::H2(_) => second.1,
     };
     if *row.app.end() > *row.app.start() {
         // What was cut off reaches the app in its own time, or not at all.
@@ -139,7 +165,7 @@ pub async fn judge(stage: &mut Stage, row: &Row) -> Vec<String> {
         found.push(format!("the app saw {} requests", seen.len()));
     }
     for request in &seen {
-        let wrong = wrong_with(request, row, given);
+        let wrong = wrong_with(request, row, given, scheme);
         if !wrong.is_empty() || seen.len() > *row.app.end() {
             found.extend(wrong);
             found.push(format!("the app saw {:?}", request.text()));
@@ -200,11 +226,11 @@ fn said_too_much(answer: &Answer, given: &Given) -> Option<String> {
     (text.contains("<script") || text.contains("spoofed")).then(|| format!("it says {text}"))
 }
 
-async fn over_h2(world: &World, row: &Row, steps: &[Step], given: &Given) -> Vec<String> {
+async fn over_h2(addr: SocketAddr, row: &Row, steps: &[Step], given: &Given) -> Vec<String> {
     let mut awaited = 1;
     let mut connection = match steps {
-        [Step::Mute, ..] => h2::Connection::mute(world.gateway).await,
-        _ => h2::Connection::to(world.gateway).await,
+        [Step::Mute, ..] => h2::Connection::mute(addr).await,
+        _ => h2::Connection::to(addr).await,
     };
     for step in steps {
         match step {
@@ -237,7 +263,7 @@ async fn over_h2(world: &World, row: &Row, steps: &[Step], given: &Given) -> Vec
 }
 
 /// What no app may see, and what this row's must.
-fn wrong_with(request: &Seen, row: &Row, given: &Given) -> Vec<String> {
+fn wrong_with(request: &Seen, row: &Row, given: &Given, scheme: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut demand = |holds: bool, why: String| {
         if !holds {
@@ -267,7 +293,7 @@ fn wrong_with(request: &Seen, row: &Row, given: &Given) -> Vec<String> {
     for (name, value) in [
         ("x-forwarded-for", "127.0.0.1"),
         ("x-real-ip", "127.0.0.1"),
-        ("x-forwarded-proto", "http"),
+        ("x-forwarded-proto", scheme),
     ] {
         let values = request.values(name);
         demand(values == [value], format!("{name}: {values:?}"));

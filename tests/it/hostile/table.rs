@@ -36,7 +36,7 @@ macro_rules! run {
     ($($class:ident),*) => {$(
         #[tokio::test(flavor = "multi_thread")]
         async fn $class() {
-            run(stringify!($class), $class::rows()).await;
+            run(stringify!($class), $class::rows(), false).await;
         }
     )*};
 }
@@ -44,6 +44,14 @@ run!(
     framing, chunks, lines, hosts, headers, hops, spoofing, forwarded, paths, sessions, callbacks,
     redirects, pseudo, fields, frames, floods
 );
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls() {
+    for (class, mut rows, _) in classes() {
+        rows.retain(|row| matches!(row.attack, Attack::H2(_)));
+        run(class, rows, true).await;
+    }
+}
 
 #[test]
 fn the_table_is_whole() {
@@ -63,15 +71,18 @@ fn the_table_is_whole() {
 }
 
 /// Judges all rows of a class, and complains of all at once.
-async fn run(class: &str, rows: Vec<Row>) {
-    let mut stage = Stage::new().await;
+async fn run(class: &str, rows: Vec<Row>, tls: bool) {
+    if rows.is_empty() {
+        return;
+    }
+    let mut stage = Stage::new(tls).await;
     let mut complaints = Vec::new();
     for row in rows {
         let found = judge(&mut stage, &row).await;
         if !found.is_empty() {
             complaints.push(format!("{}:\n  {}", row.name, found.join("\n  ")));
             // What it left in the connections to the app must not be the next row's.
-            stage = Stage::new().await;
+            stage = Stage::new(tls).await;
         }
     }
     assert!(
