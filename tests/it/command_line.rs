@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,6 +12,7 @@ use tempfile::TempDir;
 use wxgate::signing::generate_key;
 
 use crate::client::{Browser, WECHAT, split};
+use crate::issued::Issued;
 use crate::process::{Process, wxgate};
 
 /// A file without a mistake. Mistakes are made by replacing parts of it.
@@ -99,6 +101,248 @@ fn assert_mistake(right: &str, wrong: &str, key: &str, parts: &[&str]) {
 }
 
 // check
+
+#[test]
+fn tls_is_told_as_it_was_understood() {
+    let dir = certificate().path().display();
+    let text = |table: &str| {
+        GOOD.replacen(
+            "\n[session]",
+            &format!("\n[server.tls]\nlisten = [\"127.0.0.1:8443\"]\n{table}\n\n[session]"),
+            1,
+        )
+    };
+    let shop = format!(
+        "certificates = [{{ hosts = [\"shop.example.com\"], cert = \"{dir}/shop.pem\", key = \"{dir}/shop.key\" }}]"
+    );
+    let told = assert_passes(&text(&format!(
+        "{shop}\nhsts = \"180d\"\nredirect_http = true"
+    )));
+    for part in [
+        "tls      127.0.0.1:8443, TLS 1.2 and later, HTTP/2 and HTTP/1.1\n",
+        "cert     shop.example.com: ",
+        "shop.pem, until 4096-01-01\n",
+        "hsts     max-age=15552000\n",
+        "http     pages asked for by plain http are sent to https\n",
+    ] {
+        assert!(told.contains(part), "no {part:?} in: {told}");
+    }
+    assert!(!told.contains("warning"), "{told}");
+    // What can be served and should be looked at all the same.
+    let told = assert_passes(&text(&shop.replace("shop.example.com", "*.example.com")));
+    assert!(
+        told.contains("warning  the certificate in ")
+            && told.contains("does not vouch for *.example.com")
+            && told.contains("it vouches for shop.example.com\n"),
+        "{told}"
+    );
+    let told = assert_passes(&text(&shop.replace("shop.example.com", "www.example.com")));
+    assert!(
+        told.contains("warning  shop.example.com has routes and no certificate in server.tls"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_mistake_in_tls_is_told_with_its_place_and_its_cure() {
+    let (dir, files) = (certificate().path(), tempfile::tempdir().unwrap());
+    let write = |name: &str, text: &str| std::fs::write(files.path().join(name), text).unwrap();
+    let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
+    let (cert, key) = (read("shop.pem"), read("shop.key"));
+    write("shop.pem", &cert);
+    write("shop.key", &key);
+    write("empty.pem", "");
+    write("cut.pem", &cert.replace("-----END", "-----"));
+    write(
+        "junk.pem",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    );
+    write(
+        "half.pem",
+        &format!("{cert}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+    );
+    write("other.key", &Issued::for_hosts(&["shop.example.com"]).key);
+    write(
+        "odd.key",
+        "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+    );
+    write(
+        "locked.key",
+        &key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"),
+    );
+    let entry = |hosts: &str, cert: &str, key: &str| {
+        format!("certificates = [{{ hosts = [{hosts}], cert = \"{cert}\", key = \"{key}\" }}]")
+    };
+    let host = "\"shop.example.com\"";
+    let listen = "listen = [\"127.0.0.1:8443\"]";
+    let with = |cert: &str, key: &str| format!("{listen}\n{}", entry(host, cert, key));
+    let good = with("shop.pem", "shop.key");
+    let twice = good.replace(
+        " }]",
+        " }, { hosts = [\"SHOP.example.com.\"], cert = \"shop.pem\", key = \"shop.key\" }]",
+    );
+    for (table, line, key, parts) in [
+        (
+            with("none.pem", "shop.key"),
+            8,
+            "certificates[0].cert",
+            ["none.pem cannot be read", "must exist"],
+        ),
+        (
+            with("empty.pem", "shop.key"),
+            8,
+            "certificates[0].cert",
+            ["holds no certificate", "fullchain.pem"],
+        ),
+        (
+            with("cut.pem", "shop.key"),
+            8,
+            "certificates[0].cert",
+            ["is not PEM", "expected text between"],
+        ),
+        (
+            with("junk.pem", "shop.key"),
+            8,
+            "certificates[0].cert",
+            ["numbered 1", "X.509"],
+        ),
+        (
+            with("half.pem", "shop.key"),
+            8,
+            "certificates[0].cert",
+            ["numbered 2", "X.509"],
+        ),
+        (
+            with("shop.pem", "none.key"),
+            8,
+            "certificates[0].key",
+            ["none.key cannot be read", "must exist"],
+        ),
+        (
+            with("shop.pem", "shop.pem"),
+            8,
+            "certificates[0].key",
+            ["holds no private key", "privkey.pem"],
+        ),
+        (
+            with("shop.pem", "other.key"),
+            8,
+            "certificates[0].key",
+            ["is not that of the first certificate", "made together"],
+        ),
+        (
+            with("shop.pem", "odd.key"),
+            8,
+            "certificates[0].key",
+            ["of a kind that cannot be used", "P-256"],
+        ),
+        (
+            with("shop.pem", "locked.key"),
+            8,
+            "certificates[0].key",
+            ["is encrypted", "openssl pkey"],
+        ),
+        (
+            format!("{listen}\n{}", entry("", "shop.pem", "shop.key")),
+            8,
+            "certificates[0].hosts",
+            ["is empty", "*.example.com"],
+        ),
+        (
+            format!(
+                "{listen}\n{}",
+                entry("\"https://a\"", "shop.pem", "shop.key")
+            ),
+            8,
+            "certificates[0].hosts",
+            ["https://a", "without a scheme"],
+        ),
+        (
+            twice,
+            8,
+            "certificates[1].hosts[0]",
+            ["certificate 0 is for already", "once"],
+        ),
+        (
+            format!("{listen}\ncertificates = []"),
+            8,
+            "certificates",
+            ["is empty", "cert = "],
+        ),
+        (
+            listen.to_owned(),
+            6,
+            "",
+            ["`certificates` is missing", "expected a line"],
+        ),
+        (
+            entry(host, "shop.pem", "shop.key"),
+            6,
+            "",
+            ["`listen` is missing", "expected a line"],
+        ),
+        (
+            good.replace("\"127.0.0.1:8443\"", ""),
+            7,
+            "listen",
+            ["is empty", "0.0.0.0:8443"],
+        ),
+        (
+            good.replace("127.0.0.1:8443", "8443"),
+            7,
+            "listen",
+            ["found \"8443\"", "an IP address and a port"],
+        ),
+        (
+            format!("{good}\nmin_version = \"1.1\""),
+            9,
+            "min_version",
+            ["1.1", "`1.2` or `1.3`"],
+        ),
+        (
+            format!("{good}\nhsts = \"for ever\""),
+            9,
+            "hsts",
+            ["for ever", "180d"],
+        ),
+    ] {
+        let text = GOOD.replacen(
+            "\n[session]",
+            &format!("\n[server.tls]\n{table}\n\n[session]"),
+            1,
+        );
+        std::fs::write(files.path().join("gateway.toml"), &text).unwrap();
+        let output = with_secrets(&["check"], files.path()).output().unwrap();
+        let told = complained(&output);
+        assert_eq!(output.status.code(), Some(78), "{table}: {told}");
+        let key = if key.is_empty() {
+            "server.tls".to_owned()
+        } else {
+            format!("server.tls.{key}")
+        };
+        assert!(
+            told.starts_with(&format!("gateway.toml:{line}: {key}: ")),
+            "{table}: {told}"
+        );
+        assert_eq!(told.lines().count(), 1, "one mistake is told once: {told}");
+        for part in parts {
+            assert!(told.contains(part), "no {part:?} in: {told}");
+        }
+    }
+    let text = GOOD
+        .replacen(
+            "\n[session]",
+            &format!("\n[server.tls]\n{good}\nredirect_http = true\n\n[session]"),
+            1,
+        )
+        .replacen("[server]\n", "[server]\npublic_scheme = \"http\"\n", 1);
+    std::fs::write(files.path().join("gateway.toml"), &text).unwrap();
+    let told = complained(&with_secrets(&["check"], files.path()).output().unwrap());
+    assert!(
+        told.contains("server.tls.redirect_http: found true beside server.public_scheme"),
+        "{told}"
+    );
+}
 
 #[test]
 fn a_good_file_is_told_as_it_was_understood() {
@@ -723,15 +967,39 @@ fn key_that_is_off(line: &str) -> Option<&str> {
     .then_some(key)
 }
 
+/// The line that names the one table which is off as a whole.
+const TLS_IS_OFF: &str = "# [server.tls]";
+
 fn switched_on(which: impl Fn(usize) -> bool) -> String {
-    let lines = REFERENCE
-        .lines()
-        .enumerate()
-        .map(|(at, line)| match key_that_is_off(line) {
-            Some(_) if which(at) => line.trim_start_matches("# "),
-            _ => line,
-        });
-    lines.collect::<Vec<_>>().join("\n")
+    let lines: Vec<&str> = REFERENCE.lines().collect();
+    let begins = lines.iter().position(|line| *line == TLS_IS_OFF).unwrap();
+    let ends = lines.iter().position(|line| *line == "[session]").unwrap();
+    let tls = begins + 1..ends;
+    let is_key = |at: usize| key_that_is_off(lines[at]).is_some();
+    let has_tls = tls.clone().any(|at| is_key(at) && which(at));
+    // The two that the table cannot be without come with each of the others.
+    let needed = |at: usize| {
+        let key = key_that_is_off(lines[at]);
+        tls.contains(&at) && matches!(key, Some("listen" | "certificates"))
+    };
+    let text = (0..lines.len()).map(|at| match lines[at] {
+        TLS_IS_OFF if has_tls => "[server.tls]",
+        line if is_key(at) && (which(at) || has_tls && needed(at)) => line.trim_start_matches("# "),
+        line => line,
+    });
+    let dir = certificate().path().display();
+    let text = text.collect::<Vec<_>>().join("\n");
+    text.replace("\"/etc/wxgate/shop.", &format!("\"{dir}/shop."))
+}
+
+/// A directory with the certificate that the reference names.
+fn certificate() -> &'static TempDir {
+    static DIR: OnceLock<TempDir> = OnceLock::new();
+    DIR.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        Issued::for_hosts(&["shop.example.com"]).write(dir.path(), "shop");
+        dir
+    })
 }
 
 #[test]
@@ -775,8 +1043,10 @@ fn keys_of(table: &str) -> Vec<String> {
 #[test]
 fn the_reference_names_every_setting_and_no_other() {
     let mut known = BTreeSet::new();
+    let reference = REFERENCE.replace(TLS_IS_OFF, "[server.tls]");
     for table in [
         "[server]",
+        "[server.tls]",
         "[session]",
         "[assertion]",
         "[limits]",
@@ -787,7 +1057,7 @@ fn the_reference_names_every_setting_and_no_other() {
     ] {
         let keys = keys_of(table);
         assert!(!keys.is_empty(), "{table}");
-        let part = REFERENCE
+        let part = reference
             .split_once(&format!("\n{table}\n"))
             .unwrap_or_else(|| panic!("no {table}"))
             .1;
@@ -801,7 +1071,7 @@ fn the_reference_names_every_setting_and_no_other() {
             let stands = part.lines().any(|line| {
                 line.trim_start_matches("# ")
                     .starts_with(&format!("{key} = "))
-            });
+            }) || reference.contains(&format!("\n[server.{key}]\n"));
             assert!(stands, "{table} has no {key}");
         }
         known.extend(keys);
