@@ -107,6 +107,8 @@ const BETWEEN: u8 = 0;
 const HEADER: u8 = 1;
 /// What comes is not a header: a body, a WebSocket, HTTP/2's frames.
 const BEYOND: u8 = 2;
+/// HTTP/2 was agreed upon, and must begin.
+const PREFACE: u8 = 3;
 
 /// Tells the connection that a request's header is complete. Says whether its
 /// request line was one.
@@ -186,7 +188,7 @@ impl<A: ServerApp + Send + Sync + 'static> Front<A> {
     ) -> Option<Stream> {
         let place = Arc::new(InRequest::default());
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            place.part.store(BEYOND, Ordering::Relaxed);
+            place.part.store(PREFACE, Ordering::Relaxed);
         }
         let paced = Paced::new(stream, Arc::clone(&place), self.header_timeout);
         PLACE
@@ -286,6 +288,13 @@ impl Paced {
                 self.clock = None;
             }
             HEADER => {}
+            PREFACE => {
+                self.bytes += bytes.len();
+                if self.bytes >= H2_PREFACE.len() {
+                    self.place.part.store(BEYOND, Ordering::Relaxed);
+                }
+                return Ok(());
+            }
             _ => return Ok(()),
         }
         self.bytes += bytes.len();
@@ -300,9 +309,10 @@ impl Paced {
         Ok(())
     }
 
-    /// Ready when the header's time has run out.
+    /// Ready when the header's time has run out, or that for which the engine
+    /// would wait for HTTP/2's preface.
     fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.place.part.load(Ordering::Relaxed) != HEADER {
+        if !matches!(self.place.part.load(Ordering::Relaxed), HEADER | PREFACE) {
             self.clock = None;
             return Poll::Pending;
         }
@@ -550,6 +560,24 @@ mod tests {
         drop(end);
         let error = reading.await.unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
+    }
+
+    #[tokio::test]
+    async fn http_2_that_was_agreed_upon_must_begin() {
+        const PATIENCE: Duration = Duration::from_millis(100);
+        let (mut client, mut paced, place) = paced();
+        paced.patience = PATIENCE;
+        place.part.store(PREFACE, Ordering::Relaxed);
+        let (most, last) = H2_PREFACE.split_at(H2_PREFACE.len() - 1);
+        client.write_all(most).await.unwrap();
+        assert!(read(&mut paced).await.is_ok());
+        let error = read(&mut paced).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        // Once it has, frames come as they like.
+        client.write_all(last).await.unwrap();
+        assert!(read(&mut paced).await.is_ok());
+        let silence = tokio::time::timeout(PATIENCE * 2, read(&mut paced)).await;
+        assert!(silence.is_err());
     }
 
     #[tokio::test]

@@ -128,7 +128,7 @@
 //! | an app that switches protocols uninvited | own | `upstream_response_filter` | `hostile::an_app_cannot_switch_protocols_uninvited` |
 //! | a WebSocket opened by another site's page, or let through by `Connection: upgrade` | O2P; pingap | `request::Asked::is_foreign_socket`; the decision comes first | `hostile::a_websocket_for_another_sites_page_gets_no_visitor`, `hostile::hops` |
 //! | another host's certificate for whoever asks, and with it which hosts there are | nginx's default server | `tls::Certificates::find`; `unrecognized_name` | `tls::each_host_is_shown_its_own_certificate_or_none` |
-//! | handshakes without end, counted nowhere | Pingora's listener | `tls::Secured`: a place first, then one time for all of it | `tls::a_slow_handshake_is_cut_off`, `tls::a_handshake_has_its_place_among_the_connections` |
+//! | handshakes without end, counted nowhere | Pingora's listener | `tls::Secured`: a place first, then one time for all of it; likewise for HTTP/2's preface | `tls::a_slow_handshake_is_cut_off`, `tls::a_handshake_has_its_place_among_the_connections`, `connection::http_2_that_was_agreed_upon_must_begin` |
 //! | an older TLS than the operator wants | own | `tls::MinVersion` | `tls::the_oldest_version_is_the_one_that_is_set` |
 //! | a renewal that breaks what was served | own | `tls::Certificates`: the old one goes on | `tls::a_renewal_is_served_from_the_next_handshake_on_and_a_broken_one_is_not` |
 //! | a way to https that a header names | own | `gateway::https`: the host of a route | `tls::pages_by_plain_http_are_sent_to_https` |

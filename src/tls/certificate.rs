@@ -244,8 +244,12 @@ fn read(path: &Path, part: Part) -> Result<Zeroizing<Vec<u8>>, Unusable> {
         path: shown(path),
         reason,
     };
-    let size = fs::metadata(path).map(|data| data.len());
-    if size.map_err(|error| unreadable(error.kind()))? > MAX_BYTES {
+    let data = fs::metadata(path).map_err(|error| unreadable(error.kind()))?;
+    // A device or a pipe might never end.
+    if !data.is_file() {
+        return Err(unreadable(ErrorKind::InvalidInput));
+    }
+    if data.len() > MAX_BYTES {
         return Err(unreadable(ErrorKind::FileTooLarge));
     }
     let bytes = fs::read(path).map_err(|error| unreadable(error.kind()))?;

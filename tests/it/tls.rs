@@ -376,8 +376,14 @@ async fn a_slow_handshake_is_cut_off() {
         tokio::time::timeout(PATIENCE, drip).await.unwrap();
         assert!(began.elapsed() >= Duration::from_secs(1), "{greets}");
     }
-    let stream = connect(world.gateway, "127.0.0.1", &both()).await;
-    assert!(stream.is_ok());
+    // Who agrees upon HTTP/2 and says nothing of it.
+    let mut stream = connect(world.gateway, "127.0.0.1", &both()).await.unwrap();
+    let began = Instant::now();
+    let mut bytes = Vec::new();
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes))
+        .await
+        .unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
