@@ -24,6 +24,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use pingora::apps::HttpServerOptions;
 use pingora::apps::ServerApp;
+use pingora::listeners::ListenerConfig;
+use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::proxy::http_proxy;
 use pingora::server::Fds;
 use pingora::server::configuration::ServerConf;
@@ -53,6 +55,10 @@ use crate::wechat::api::{Timeouts, reason};
 /// Connections to apps that are kept for reuse. Fewer than the requests at one
 /// time, and each of the rest opens a connection of its own.
 const UPSTREAM_POOL: usize = 512;
+/// What is read of a connection at once, which each keeps for as long as it is
+/// open. Pingora's 64 KiB would be most of what an idle one costs; larger pieces
+/// of a body are read past it.
+const READ_BUFFER: usize = 4096;
 /// How long an HTTP/2 connection may be without a request.
 const H2_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the last bytes of an answer may take after its request is counted
@@ -402,7 +408,8 @@ async fn accept<A: ServerApp + Send + Sync + 'static>(
     let mut fds = Fds::new();
     for (listener, address) in listeners {
         let address = address.to_string();
-        service.add_tcp(&address);
+        let buffer = L4BufferSettings::default().read(READ_BUFFER);
+        service.add_listener(ListenerConfig::tcp(&address).l4_buffer(buffer));
         fds.add(address, listener.into_raw_fd());
     }
     let (ready, _) = watch::channel(false);

@@ -45,6 +45,10 @@ use std::time::Duration;
 use crate::asked::{Asked, Way};
 use crate::wire::Place;
 
+/// The program's, for the plain proxy is to be built alike.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const LIMIT: Duration = Duration::from_secs(300);
 
 fn main() {

@@ -15,7 +15,9 @@ use parking_lot::Mutex;
 use pingora::Result;
 use pingora::apps::HttpServerOptions;
 use pingora::http::RequestHeader;
+use pingora::listeners::ListenerConfig;
 use pingora::listeners::tls::TlsSettings;
+use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::proxy::{ProxyHttp, Session, http_proxy};
 use pingora::server::Fds;
 use pingora::server::configuration::ServerConf;
@@ -96,7 +98,10 @@ pub async fn serve(listen: SocketAddr, upstream: SocketAddr, certificate: &[&str
             settings.enable_h2();
             service.add_tls_with_settings(&address, None, settings);
         }
-        _ => service.add_tcp(&address),
+        _ => {
+            let buffer = L4BufferSettings::default().read(4096);
+            service.add_listener(ListenerConfig::tcp(&address).l4_buffer(buffer));
+        }
     }
     let mut fds = Fds::new();
     fds.add(address, listener.into_raw_fd());
