@@ -6,6 +6,8 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue};
 use pingora::http::RequestHeader;
 use wxgate::cookies::{self, ForApp};
 use wxgate::identity::{self, AllowedUnderscores};
@@ -19,12 +21,17 @@ use wxgate::route::{
 };
 use wxgate::session::{Session, Sessions};
 use wxgate::upstream::Upstream;
-use wxgate::wechat::Scope;
+use wxgate::wechat::callback::Verdict;
+use wxgate::wechat::{Answer, Scope, State, api};
 
+use crate::checks::session::{STATE, login_token};
 use crate::checks::{HOST, NOW, account, session_token, sessions};
 
 /// How many routes a large table has.
 pub const ROUTES: [usize; 3] = [10, 1_000, 10_000];
+
+/// What WeChat answers for a code.
+const GRANT: &[u8] = br#"{"access_token":"95_1234567890abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ","expires_in":7200,"refresh_token":"95_zyxwvutsrqponmlkjihgfedcba0987654321ZYXWVUTSRQPONMLKJIHGFEDCBA","openid":"oVisitor0000000000000000001","scope":"snsapi_base"}"#;
 
 /// One step.
 pub type Step = fn(&mut World);
@@ -39,6 +46,9 @@ pub struct World {
     forwarded: RequestHeader,
     raw: Vec<u8>,
     cookie: Vec<u8>,
+    /// What comes back from WeChat with the browser: query and cookies.
+    query: String,
+    back: HeaderMap,
     session: Session,
     allowed: AllowedUnderscores,
     tables: Vec<(Routes, Host)>,
@@ -141,6 +151,11 @@ impl World {
         let lines = std::iter::once(cookie.as_bytes());
         let session = sessions.read(lines, &host, &account, NOW).unwrap().session;
         let tables = ROUTES.map(|count| table(count, &account)).into();
+        let login = sessions
+            .cookies()
+            .login_name(State::parse(STATE).unwrap().piece());
+        let login = format!("{cookie}; {login}={}", login_token(&sessions));
+        let back = HeaderMap::from_iter([(COOKIE, HeaderValue::try_from(login).unwrap())]);
         Self {
             sessions,
             account,
@@ -150,6 +165,8 @@ impl World {
             request,
             raw,
             cookie: cookie.into_bytes(),
+            query: format!("code=001abcDEF0123456789abcdefGHIJKLM&state={STATE}"),
+            back,
             session,
             tables,
         }
@@ -218,6 +235,22 @@ impl World {
         black_box(reply.unwrap());
     }
 
+    /// Back from WeChat, which answers at once: the login is found, its state
+    /// compared, WeChat's answer read, a session signed.
+    pub fn callback(&self) {
+        let answer = Answer::parse(black_box(&self.query)).unwrap();
+        let logins = login::carried(&self.sessions, &self.back, &self.host, NOW * 1000);
+        let agreed = logins
+            .iter()
+            .find_map(|login| answer.for_login(&login.state));
+        let Some(Verdict::Agreed(code)) = agreed else {
+            panic!("no login for the state");
+        };
+        black_box(code.digest());
+        api::try_grant(black_box(GRANT).to_vec(), &[]).unwrap();
+        black_box(self.sessions.write(&self.session, &self.account, NOW));
+    }
+
     /// Every step, by its name.
     pub fn steps() -> Vec<(&'static str, Step)> {
         vec![
@@ -231,6 +264,7 @@ impl World {
             ("route of 1,000", |world| world.route(1)),
             ("route of 10,000", |world| world.route(2)),
             ("login begun", |world| world.login()),
+            ("callback", |world| world.callback()),
         ]
     }
 }

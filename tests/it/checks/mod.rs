@@ -16,7 +16,7 @@ mod gateway_toml;
 mod request;
 mod return_to;
 mod route;
-mod session;
+pub mod session;
 mod wechat_answer;
 
 pub use self::callback::callback;

@@ -14,7 +14,8 @@ use super::{APP_ID, HOST, account, sessions};
 
 /// When all of it happens, in seconds since 1970.
 pub const NOW: u64 = 1_000_000;
-const STATE: &str = "00112233445566778899aabbccddeeff0";
+/// The state of the login that [`login_token`] is of.
+pub const STATE: &str = "00112233445566778899aabbccddeeff0";
 const OPENID: &str = "oVisitor";
 
 /// An account, and another one with the same appid. Made once, for the fuzzer
@@ -38,7 +39,8 @@ pub fn session_token(sessions: &Sessions) -> String {
     sessions.keys().seal(Purpose::Session, &payload)
 }
 
-fn login_token(sessions: &Sessions) -> String {
+/// The value of the cookie of a login that began at [`HOST`] and [`NOW`].
+pub fn login_token(sessions: &Sessions) -> String {
     let unfinished: Option<u64> = None;
     let nobody: Option<[u8; 16]> = None;
     let wire = (
