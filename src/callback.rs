@@ -358,7 +358,7 @@ impl Callbacks {
     /// Whether the page that `login` is for lets snapshot pages' visitors look
     /// around.
     fn admits_snapshots(&self, login: &Login) -> bool {
-        let path = login.to.as_str().split('?').next().unwrap_or("/");
+        let path = login.to.path();
         match self.routes.decide(&login.host, path) {
             Decided::Route(route) => route.snapshot == Snapshot::ReadOnly,
             Decided::Ambiguous | Decided::None => false,

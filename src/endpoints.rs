@@ -17,6 +17,7 @@ use crate::login;
 use crate::origin::{Host, ReturnTo};
 use crate::reply::{Reply, Trouble};
 use crate::request::{Asked, Kind};
+use crate::revocation::show_id;
 use crate::route::{Decided, LoginAccount, Routes};
 use crate::session::{Carried, Now, Session, Sessions};
 
@@ -99,7 +100,7 @@ pub fn login_path(to: &ReturnTo) -> String {
 /// route keeps fragments, to the page that puts it back.
 pub fn landing(to: &ReturnTo, host: &Host, routes: &Routes) -> String {
     let origin = routes.origin(host);
-    let path = to.as_str().split('?').next().unwrap_or("/");
+    let path = to.path();
     match routes.decide(host, path) {
         Decided::Route(route) if route.keep_fragment => {
             let to: String = form_urlencoded::byte_serialize(to.as_str().as_bytes()).collect();
@@ -216,7 +217,7 @@ pub fn openid(session: &Session) -> Reply {
 /// can end it.
 pub fn me(account: &LoginAccount, session: &Session, sessions: &Sessions) -> Reply {
     let data: Value = json!({
-        "session": format!("{:032x}", u128::from_be_bytes(*session.id())),
+        "session": show_id(session.id()),
         "openid": session.openid().as_str(),
         "unionid": session.unionid().map(|id| id.as_str()),
         "nickname": session.nickname(),

@@ -340,8 +340,11 @@ impl ProxyHttp for Gateway {
         _end_of_stream: bool,
         visit: &mut Visit,
     ) -> Result<Option<Duration>> {
+        if !visit.outlives {
+            return Ok(None);
+        }
         let session = visit.permit.as_ref().and_then(Permit::session);
-        if visit.outlives && session.is_some_and(|session| self.sessions.left(session) == 0) {
+        if session.is_some_and(|session| self.sessions.left(session) == 0) {
             let mut error = Error::explain(ErrorType::ConnectionClosed, "the session has ended");
             error.as_down();
             return Err(error);

@@ -247,6 +247,11 @@ impl ReturnTo {
         &self.0
     }
 
+    /// The path alone.
+    pub fn path(&self) -> &str {
+        self.0.split('?').next().unwrap_or("/")
+    }
+
     /// The whole address on `origin`.
     pub fn on(&self, origin: &PublicOrigin) -> String {
         format!("{}{}", origin.as_str(), self.0)

@@ -75,6 +75,7 @@ impl Names {
     }
 
     /// Whether `name`, which is folded, is one of them.
+    #[inline]
     pub fn has(&self, name: &str) -> bool {
         let first = name.bytes().next().map(usize::from);
         let shape = first.and_then(|first| self.shapes.get(first));

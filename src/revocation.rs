@@ -99,7 +99,7 @@ impl Revocation {
     /// revocations with one name are one, and the later `before` holds.
     pub fn name(&self) -> String {
         match &self.target {
-            Target::Session(id) => format!("s:{:032x}", u128::from_be_bytes(*id)),
+            Target::Session(id) => format!("s:{}", show_id(id)),
             Target::Visitor { app_id, openid } => format!("v:{app_id}:{openid}"),
             Target::Everyone => "e".to_owned(),
         }
@@ -149,6 +149,11 @@ pub fn parse_id(text: &str) -> Option<SessionId> {
         .then(|| u128::from_str_radix(text, 16).ok())
         .flatten()
         .map(u128::to_be_bytes)
+}
+
+/// What [`parse_id`] reads.
+pub fn show_id(id: &SessionId) -> String {
+    format!("{:032x}", u128::from_be_bytes(*id))
 }
 
 /// What is asked of a session.
@@ -311,14 +316,17 @@ impl Revocations {
             || subject.opened <= self.visitor_before(subject.app_id, subject.openid)
     }
 
+    /// Until when all that were opened for this visitor have ended.
+    fn before(&self, app_id: &str, openid: &str) -> Now {
+        let everyone = self.everyone.load(Ordering::Acquire);
+        everyone.max(self.visitor_before(app_id, openid))
+    }
+
     /// The earliest moment at which a session of this visitor may be said to
     /// have been opened: whoever WeChat vouches for in the very second in which
     /// they were put out is let in.
     pub fn earliest(&self, app_id: &str, openid: &str, now: Now) -> Now {
-        let before = self
-            .everyone
-            .load(Ordering::Acquire)
-            .max(self.visitor_before(app_id, openid));
+        let before = self.before(app_id, openid);
         now.max(before.saturating_add(1).min(now.saturating_add(LEEWAY)))
     }
 
@@ -326,10 +334,7 @@ impl Revocations {
     /// opened until `now`: those of whoever came back in the very second of an
     /// earlier one too, which tell of the next.
     pub fn moment(&self, app_id: &str, openid: &str, now: Now) -> Now {
-        let last = self
-            .everyone
-            .load(Ordering::Acquire)
-            .max(self.visitor_before(app_id, openid));
+        let last = self.before(app_id, openid);
         now.max((last + 1).min(now + LEEWAY / 2))
     }
 

@@ -258,7 +258,7 @@ impl Gateway {
         };
         let target = endpoints::landing(&query.to, &asked.host, &self.routes);
         let wanted = query.wanted.as_ref().unwrap_or(&query.to);
-        let path = wanted.as_str().split('?').next().unwrap_or("/");
+        let path = wanted.path();
         let Decided::Route(route) = self.routes.decide(&asked.host, path) else {
             visit.log.decided(Way::Refused, "no_route");
             return self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit);
@@ -334,7 +334,7 @@ impl Gateway {
             .page_of(origin.as_str())
             .and_then(|page| ReturnTo::of_parameter(&origin, page))
             .unwrap_or_else(|| endpoints::home(&asked.host, &self.routes));
-        let path = page.as_str().split('?').next().unwrap_or("/");
+        let path = page.path();
         let route = |path| match Endpoint::at(path) {
             None => self.routes.decide(&asked.host, path),
             Some(_) => Decided::None,
