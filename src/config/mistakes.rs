@@ -104,6 +104,10 @@ impl Mistakes {
     /// Whether the table around the value at `span` lacks something that could
     /// not be read: what it says then is not what was meant.
     pub(super) fn has_gaps(&self, span: &Range<usize>) -> bool {
+        // Finding the key takes a look at the whole file, and is asked of each route.
+        if self.lost.is_empty() {
+            return false;
+        }
         let key = self.key_at(span);
         let table = key.rsplit_once('.').map_or("", |(table, _)| table);
         self.lost.iter().any(|lost| is_within(lost, table))
