@@ -28,6 +28,9 @@ use crate::secret::Secret;
 const MAX_ANSWER: usize = 64 * 1024;
 /// More than WeChat's answers have.
 const TYPICAL_ANSWER: usize = 4 * 1024;
+/// How many connections to WeChat are kept for the next call. After it was slow
+/// there can be thousands, each with a file and some 30 KB.
+const IDLE_CONNECTIONS: usize = 64;
 /// How long an access token is good where WeChat does not say, in seconds.
 const TOKEN_LIFE: u64 = 7200;
 
@@ -187,6 +190,7 @@ impl Api {
             reqwest::Client::builder()
                 .connect_timeout(timeouts.connect)
                 .timeout(timeouts.total)
+                .pool_max_idle_per_host(IDLE_CONNECTIONS)
                 .redirect(reqwest::redirect::Policy::none())
                 .user_agent(concat!("wxgate/", env!("CARGO_PKG_VERSION")))
         };
