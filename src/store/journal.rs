@@ -27,7 +27,7 @@ use tracing::{error, warn};
 
 use super::Unavailable;
 use super::thread::Worker;
-use crate::revocation::{Revocation, Revocations};
+use crate::revocation::{Revocation, Revocations, Target};
 
 const NAME: &str = "revocations";
 /// How often other processes' lines are looked for.
@@ -52,12 +52,9 @@ fn now() -> u64 {
 }
 
 fn sum(text: &str) -> String {
-    let digest = Sha256::digest(text.as_bytes());
-    digest
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let [a, b, c, d, e, f, ..] = <[u8; 32]>::from(Sha256::digest(text.as_bytes()));
+    // As one number: a start may sum a million lines.
+    format!("{:012x}", u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
 }
 
 fn line_of(revocation: &Revocation) -> String {
@@ -178,7 +175,7 @@ fn tidy(dir: &Path) -> io::Result<()> {
     };
     let said = understand(&bytes);
     let now = now();
-    let mut kept: HashMap<String, Revocation> = HashMap::new();
+    let mut kept: HashMap<Target, (u64, u64)> = HashMap::new();
     let all = said.revocations.len();
     let broken = said.broken.then(|| {
         error!(
@@ -191,13 +188,13 @@ fn tidy(dir: &Path) -> io::Result<()> {
         if revocation.until <= now {
             continue;
         }
-        let known = kept.entry(revocation.name());
-        known
-            .and_modify(|known| {
-                known.before = known.before.max(revocation.before);
-                known.until = known.until.max(revocation.until);
-            })
-            .or_insert(revocation);
+        let Revocation {
+            target,
+            before,
+            until,
+        } = revocation;
+        let known = kept.entry(target).or_insert((before, until));
+        *known = (known.0.max(before), known.1.max(until));
     }
     if kept.len() == all && !said.broken && said.read == bytes.len() {
         return Ok(());
@@ -209,7 +206,15 @@ fn tidy(dir: &Path) -> io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(&draft)?;
-    let lines: String = kept.values().map(|one| line_of(one) + "\n").collect();
+    let lines: String = kept
+        .into_iter()
+        .map(|(target, (before, until))| Revocation {
+            target,
+            before,
+            until,
+        })
+        .map(|one| line_of(&one) + "\n")
+        .collect();
     file.write_all(lines.as_bytes())?;
     file.sync_all()?;
     fs::rename(&draft, &path)?;
