@@ -37,6 +37,11 @@ impl WeChat {
     pub async fn waiting(&mut self) -> usize {
         self.helper.asked("waiting").await.parse().unwrap()
     }
+
+    /// How many connections are open.
+    pub async fn open(&mut self) -> usize {
+        self.helper.asked("open").await.parse().unwrap()
+    }
 }
 
 /// Plays it until nobody gives orders.
@@ -46,24 +51,28 @@ pub async fn play() {
     let (holds, held) = watch::channel(false);
     let waiting = watch::Sender::new(0_usize);
     let count = waiting.subscribe();
+    let open = watch::Sender::new(0_usize);
+    let opened = open.subscribe();
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(answer(stream, held.clone(), waiting.clone()));
+            let (held, waiting, open) = (held.clone(), waiting.clone(), open.clone());
+            tokio::spawn(async move {
+                open.send_modify(|count| *count += 1);
+                answer(stream, held, waiting).await;
+                open.send_modify(|count| *count -= 1);
+            });
         }
     });
     let mut orders = orders();
     while let Some(order) = orders.recv().await {
         match order.as_str() {
-            "hold" => {
-                holds.send_replace(true);
-            }
-            "go on" => {
-                holds.send_replace(false);
-            }
-            _ => {}
-        }
-        println!("{}", *count.borrow());
+            "hold" => holds.send_replace(true),
+            "go on" => holds.send_replace(false),
+            _ => *holds.borrow(),
+        };
+        let asked = if order == "open" { &opened } else { &count };
+        println!("{}", *asked.borrow());
     }
 }
 
