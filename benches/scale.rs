@@ -108,8 +108,8 @@ async fn all(parts: &[&str]) {
         [SignalKind::terminate(), SignalKind::interrupt()].map(|kind| signal(kind).unwrap());
     tokio::select! {
         () = measure_all(parts) => {}
-        _ = terminate.recv() => eprintln!("ended by SIGTERM"),
-        _ = interrupt.recv() => eprintln!("ended by SIGINT"),
+        _ = terminate.recv() => panic!("ended by SIGTERM"),
+        _ = interrupt.recv() => panic!("ended by SIGINT"),
     }
 }
 
