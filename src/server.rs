@@ -55,10 +55,11 @@ use crate::wechat::api::{Timeouts, reason};
 /// Connections to apps that are kept for reuse. Fewer than the requests at one
 /// time, and each of the rest opens a connection of its own.
 const UPSTREAM_POOL: usize = 512;
-/// What is read of a connection at once, which each keeps for as long as it is
-/// open. Pingora's 64 KiB would be most of what an idle one costs; larger pieces
-/// of a body are read past it.
-const READ_BUFFER: usize = 4096;
+/// How much is read ahead of a connection with TLS, whose records would else be
+/// read in small pieces. Without TLS nothing is: a header is read into room of its
+/// own, and a body too, and Pingora's buffer of 64 KiB would be most of what an
+/// idle connection costs.
+const TLS_READ_AHEAD: usize = 16 * 1024;
 /// How long an HTTP/2 connection may be without a request.
 const H2_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the last bytes of an answer may take after its request is counted
@@ -388,16 +389,18 @@ async fn serve(
                 config,
                 patience: doors.header_timeout,
             };
-            accept(app, secured, stopped.clone()).await;
+            accept(app, secured, TLS_READ_AHEAD, stopped.clone()).await;
         }
     };
-    tokio::join!(accept(front(), plain, stopped.clone()), over_tls);
+    tokio::join!(accept(front(), plain, 0, stopped.clone()), over_tls);
 }
 
-/// Accepts connections for `app` until the stop.
+/// Accepts connections for `app` until the stop. Up to `read_ahead` bytes are read
+/// before somebody asks for them.
 async fn accept<A: ServerApp + Send + Sync + 'static>(
     app: A,
     listeners: Listeners,
+    read_ahead: usize,
     stopped: watch::Receiver<bool>,
 ) {
     if listeners.is_empty() {
@@ -408,7 +411,7 @@ async fn accept<A: ServerApp + Send + Sync + 'static>(
     let mut fds = Fds::new();
     for (listener, address) in listeners {
         let address = address.to_string();
-        let buffer = L4BufferSettings::default().read(READ_BUFFER);
+        let buffer = L4BufferSettings::default().read(read_ahead);
         service.add_listener(ListenerConfig::tcp(&address).l4_buffer(buffer));
         fds.add(address, listener.into_raw_fd());
     }

@@ -99,7 +99,7 @@ pub async fn serve(listen: SocketAddr, upstream: SocketAddr, certificate: &[&str
             service.add_tls_with_settings(&address, None, settings);
         }
         _ => {
-            let buffer = L4BufferSettings::default().read(4096);
+            let buffer = L4BufferSettings::default().read(0);
             service.add_listener(ListenerConfig::tcp(&address).l4_buffer(buffer));
         }
     }
