@@ -135,6 +135,7 @@
 //! | hostile HTTP/2 inside TLS | own | the same, behind the handshake | `hostile::over_tls` |
 //! | targets, headers and fields without end | own | `request::Asked::read`, `connection` | `hostile::too_much_is_refused_before_it_is_read`, `limits::a_header_above_all_limits_is_not_kept`, `route::a_long_path_is_decided_at_once` |
 //! | a header sent drop by drop; a body likewise | own | `connection`, one time for the whole header; a least rate for bodies | `limits::a_header_that_comes_drop_by_drop_is_cut_off`, `connection::a_header_in_a_thousand_pieces_is_cut_off`, `gateway::a_body_may_be_slow_but_not_endless` |
+//! | an answer that nobody takes | own | `connection`, a minute in which nothing is taken; a write timeout for streams of HTTP/2 | `connection::a_client_that_takes_nothing_is_left` |
 //! | connections, logins, callbacks and bodies without end | O2P has no limit | `limits` | `limits::an_address_has_a_number_of_connections`, `limits::an_address_starts_a_number_of_logins`, `limits::an_address_brings_a_number_of_callbacks`, `limits::a_number_of_logins_wait_for_wechat`, `limits::a_body_has_a_largest_size` |
 //! | a limit evaded by another spelling of oneself | AUT 2025-24806, 2026-47203 | `limits::household` | `limits::a_household_is_one_address`, `limits::behind_a_trusted_proxy_each_visitor_is_counted` |
 //! | **Redirects and pages** | | | |

@@ -42,6 +42,8 @@ mod wire;
 
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::asked::{Asked, Way};
 use crate::wire::Place;
 
@@ -63,11 +65,13 @@ fn main() {
         .unwrap();
     match arguments.as_slice() {
         ["origin", address] => runtime.block_on(origin::serve(address.parse().unwrap())),
-        ["plain", listen, upstream, certificate @ ..] => runtime.block_on(plain::serve(
-            listen.parse().unwrap(),
-            upstream.parse().unwrap(),
-            certificate,
-        )),
+        ["plain", listen, upstream, certificate @ ..] => {
+            runtime.block_on(until_told(plain::serve(
+                listen.parse().unwrap(),
+                upstream.parse().unwrap(),
+                certificate,
+            )))
+        }
         ["provider", listen, delay] => runtime.block_on(provider::serve(
             listen.parse().unwrap(),
             Duration::from_millis(delay.parse().unwrap()),
@@ -111,6 +115,16 @@ fn main() {
         }
         // `cargo test --benches` and others ask for a list of tests: there is none.
         _ => {}
+    }
+}
+
+/// Serves until SIGTERM, and lets `main` return: a program that is watched writes
+/// down what was seen when it does.
+async fn until_told(serve: impl Future<Output = ()>) {
+    let mut told = signal(SignalKind::terminate()).unwrap();
+    tokio::select! {
+        () = serve => {}
+        _ = told.recv() => {}
     }
 }
 
