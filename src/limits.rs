@@ -40,6 +40,8 @@ pub struct Table {
     pub wechat_connect_timeout: Seconds,
     /// How long a call of WeChat's api may take in all.
     pub wechat_timeout: Seconds,
+    /// Calls of WeChat's api at one time; the rest wait their turn.
+    pub wechat_calls: NonZeroUsize,
 }
 
 const fn size(value: usize) -> NonZeroUsize {
@@ -66,6 +68,7 @@ impl Default for Table {
             logins_in_flight: size(10_000),
             wechat_connect_timeout: Seconds(Duration::from_secs(3)),
             wechat_timeout: Seconds(Duration::from_secs(10)),
+            wechat_calls: size(500),
         }
     }
 }

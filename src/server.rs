@@ -50,7 +50,7 @@ use crate::tls::{self, Certificates, Hsts, Secured};
 use crate::tokens::Keeper;
 use crate::upstream::Resolver;
 use crate::wechat::Api;
-use crate::wechat::api::{Timeouts, reason};
+use crate::wechat::api::{Bounds, reason};
 
 /// Connections to apps that are kept for reuse. Fewer than the requests at one
 /// time, and each of the rest opens a connection of its own.
@@ -198,11 +198,12 @@ pub async fn start_on(mut plan: Plan, sockets: impl Into<Sockets>) -> Result<Run
     let (listeners, secured) = (listeners?, secured?);
     let keys = plan.take_keys().map_err(StartError::Key)?;
     let assertions = plan.take_assertions().map_err(StartError::Key)?;
-    let timeouts = Timeouts {
+    let bounds = Bounds {
         connect: plan.limits.wechat_connect_timeout.get(),
         total: plan.limits.wechat_timeout.get(),
+        calls: plan.limits.wechat_calls,
     };
-    let api = Api::new(timeouts).map_err(|error| StartError::Api(reason(&error)))?;
+    let api = Api::new(bounds).map_err(|error| StartError::Api(reason(&error)))?;
     let admin = plan
         .server
         .admin_listen

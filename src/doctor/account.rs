@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::Report;
 use crate::config::{Plan, PlannedAccount};
 use crate::route::LoginAccount;
-use crate::wechat::api::{Probe, Timeouts, reason};
+use crate::wechat::api::{Bounds, Probe, reason};
 use crate::wechat::{Api, ApiError, Meaning};
 
 /// How long an answer may take before it is told.
@@ -23,7 +23,7 @@ pub(super) struct Look {
     place: String,
     sandbox: bool,
     account: std::sync::Arc<LoginAccount>,
-    timeouts: Timeouts,
+    bounds: Bounds,
     verify_files: usize,
     profile: bool,
 }
@@ -40,9 +40,10 @@ impl Look {
             place: format!("accounts.{}", account.name.as_str()),
             sandbox: planned.sandbox,
             account: std::sync::Arc::clone(account),
-            timeouts: Timeouts {
+            bounds: Bounds {
                 connect: plan.limits.wechat_connect_timeout.get(),
                 total: plan.limits.wechat_timeout.get(),
+                calls: plan.limits.wechat_calls,
             },
             verify_files: planned.verify_files.len(),
             profile,
@@ -52,7 +53,7 @@ impl Look {
     pub(super) async fn examine(self) -> Report {
         let mut report = Report::default();
         self.shape(&mut report);
-        match Api::new(self.timeouts) {
+        match Api::new(self.bounds) {
             Ok(api) => self.ask(&api, &mut report).await,
             Err(error) => report.bad(
                 &self.place,

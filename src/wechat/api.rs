@@ -9,12 +9,15 @@
 //! Source: WeChat's page "网页授权", steps 2 to 5.
 
 use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use percent_encoding::utf8_percent_encode;
 use reqwest::Response;
 use serde_json::{Map, Value};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::account::{Account, BaseUrl};
@@ -42,6 +45,9 @@ pub struct Api {
     /// To a simulator on plain http: never through a proxy, which would see
     /// the secret, or would not find the address.
     plain: reqwest::Client,
+    turns: Arc<Semaphore>,
+    /// How long to wait for one.
+    patience: Duration,
 }
 
 /// What came of asking about a code that is nobody's.
@@ -58,13 +64,17 @@ pub struct Probe {
 /// A code that no exchange has given out.
 const NOBODYS_CODE: &str = "wxgate-doctor-nobodys-code";
 
-/// How long calls may take.
+/// How long calls may take, and how many there may be.
 #[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
+pub struct Bounds {
     /// To connect, TLS included.
     pub connect: Duration,
-    /// In all. WeChat was seen to take up to 20 seconds.
+    /// In all, and as long again until its turn comes. WeChat was seen to take up
+    /// to 20 seconds.
     pub total: Duration,
+    /// Calls at one time. Each holds a connection and some 40 KB; what waits for
+    /// its turn holds little.
+    pub calls: NonZeroUsize,
 }
 
 /// What WeChat gave for a code: proof of who the visitor is.
@@ -181,15 +191,15 @@ impl fmt::Debug for Profile {
 }
 
 impl Api {
-    /// A client with `timeouts`. rustls' crypto provider must be installed.
+    /// A client within `bounds`. rustls' crypto provider must be installed.
     ///
     /// # Errors
     /// When the system's certificates cannot be loaded.
-    pub fn new(timeouts: Timeouts) -> Result<Self, reqwest::Error> {
+    pub fn new(bounds: Bounds) -> Result<Self, reqwest::Error> {
         let builder = || {
             reqwest::Client::builder()
-                .connect_timeout(timeouts.connect)
-                .timeout(timeouts.total)
+                .connect_timeout(bounds.connect)
+                .timeout(bounds.total)
                 .pool_max_idle_per_host(IDLE_CONNECTIONS)
                 .redirect(reqwest::redirect::Policy::none())
                 .user_agent(concat!("wxgate/", env!("CARGO_PKG_VERSION")))
@@ -197,6 +207,10 @@ impl Api {
         Ok(Self {
             outside: builder().https_only(true).build()?,
             plain: builder().no_proxy().build()?,
+            turns: Arc::new(Semaphore::new(
+                bounds.calls.get().min(Semaphore::MAX_PERMITS),
+            )),
+            patience: bounds.total,
         })
     }
 
@@ -319,6 +333,23 @@ impl Api {
     }
 
     async fn call(
+        &self,
+        account: &Account,
+        query: &Secret,
+        hidden: &[&str],
+    ) -> Result<Map<String, Value>, ApiError> {
+        let turn = tokio::time::timeout(self.patience, self.turns.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            return Err(ApiError::NotSent(
+                "limits.wechat_calls wait for WeChat, and none ended in time".to_owned(),
+            ));
+        };
+        // In a box that is made when the turn has come: who waits holds no room for it.
+        Box::pin(self.call_hosts(account, query, hidden)).await
+    }
+
+    /// One host after the other, as long as nothing was sent.
+    async fn call_hosts(
         &self,
         account: &Account,
         query: &Secret,
