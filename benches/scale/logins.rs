@@ -13,6 +13,8 @@ use crate::visitors::{Connection, Steady, Visitors, begin_login, is_logged_in};
 use crate::wechat::WeChat;
 
 const LOGINS: usize = 10_000;
+/// Calls of WeChat at one time (`limits.wechat_calls`): the rest wait their turn.
+const CALLS: usize = 500;
 /// Logins that are begun, and come back, in a second: more, and it is measured
 /// how one core shares itself.
 const A_SECOND: u32 = 1_500;
@@ -124,16 +126,18 @@ pub async fn measure() -> Vec<Verdict> {
                 connection
             });
         let waiting = each(sending).await;
-        until("all wait for WeChat", PATIENCE, async || {
-            wechat.waiting().await == count
-        })
+        until(
+            "WeChat is asked as often as it may be",
+            PATIENCE,
+            async || wechat.waiting().await == CALLS,
+        )
         .await;
         waiting
     };
     let (waiting, _) = watch.phase("they come back", come_back).await;
     let ((), slow) = watch.phase("they wait", sleep(PHASE)).await;
     let held = gateway.resident();
-    assert_eq!(wechat.waiting().await, count);
+    assert_eq!(wechat.waiting().await, CALLS);
     let answered = async {
         wechat.go_on().await;
         let all = waiting.into_iter().map(|mut connection| async move {
