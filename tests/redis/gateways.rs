@@ -464,7 +464,7 @@ async fn one_among_a_million_is_put_out_within_a_second() {
     let pair = Pair::on(&redis).await;
     let began = Instant::now();
     while pair.ready(0).await.status != 200 || pair.ready(1).await.status != 200 {
-        assert!(began.elapsed() < Duration::from_secs(60));
+        assert!(began.elapsed() < Duration::from_secs(300));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     println!("a million revocations were read in {:?}", began.elapsed());
