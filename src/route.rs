@@ -6,6 +6,7 @@
 //! `;parameters`, doubled slashes, double encoding) and one of the readings
 //! would reach a stricter route, there is no decision: [`Decided::Ambiguous`].
 
+mod hosts;
 mod readings;
 mod settings;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use http::{HeaderName, HeaderValue, Method};
 
+pub use self::hosts::ByHost;
 use self::readings::{is_plain, readings, without_endings};
 pub use self::settings::{
     AccountName, Auth, HostPattern, OutsideWeChat, Period, RoutePath, SessionCookie, Snapshot,
@@ -168,8 +170,7 @@ type Table<K, V> = HashMap<K, V, FixedState>;
 /// All routes.
 #[derive(Debug, Default)]
 pub struct Routes {
-    exact: Table<Host, Site>,
-    below: Table<Host, Site>,
+    sites: ByHost<Site>,
     verify_files: Table<String, VerifyFile>,
     /// The origins of callback hosts, which in a sandbox may have a port.
     origins: Table<Host, PublicOrigin>,
@@ -238,11 +239,7 @@ impl Routes {
                 let origin = account.wechat.callback_origin();
                 table.origins.insert(origin.host().clone(), origin.clone());
             }
-            let sites = match &route.host {
-                HostPattern::Exact(host) => table.exact.entry(host.clone()),
-                HostPattern::Below(domain) => table.below.entry(domain.clone()),
-            };
-            sites.or_default().add(route);
+            table.sites.entry(&route.host).add(route);
         }
         table.verify_files = verify_files
             .into_iter()
@@ -257,7 +254,7 @@ impl Routes {
 
     /// The route for `path`, as it stands in the request line without query.
     pub fn decide(&self, host: &Host, path: &str) -> Decided<'_> {
-        let Some(site) = self.site(host) else {
+        let Some(site) = self.sites.get(host) else {
             return Decided::None;
         };
         let Some(route) = site.longest_prefix(&site.routes, path) else {
@@ -271,7 +268,7 @@ impl Routes {
 
     /// Whether `host` has routes.
     pub fn serves(&self, host: &Host) -> bool {
-        self.site(host).is_some()
+        self.sites.get(host).is_some()
     }
 
     /// What visitors' browsers see of `host`.
@@ -286,8 +283,7 @@ impl Routes {
     /// What lies below an open route is only as safe as the app's reading of
     /// paths is known here.
     pub fn locked_below_open(&self) -> Vec<(&Route, &Route)> {
-        let sites = self.exact.values().chain(self.below.values());
-        let mut pairs: Vec<(&Route, &Route)> = sites
+        let mut pairs: Vec<(&Route, &Route)> = (self.sites.values())
             .flat_map(|site| site.routes.values().map(move |below| (site, below)))
             .filter_map(|(site, below)| {
                 let (parent, _) = below.path.prefix().rsplit_once('/')?;
@@ -307,7 +303,11 @@ impl Routes {
     /// Where a visitor of `host` begins who wants nothing in particular: the
     /// root, or the shortest path with a login where the root is not served.
     pub fn home(&self, host: &Host) -> &str {
-        let Some(site) = self.site(host).filter(|site| !site.routes.contains_key("")) else {
+        let Some(site) = self
+            .sites
+            .get(host)
+            .filter(|site| !site.routes.contains_key(""))
+        else {
             return "/";
         };
         let routes = site.routes.values().filter(|route| route.account.is_some());
@@ -319,7 +319,7 @@ impl Routes {
 
     /// Every account that a route of `host` uses, the root's first.
     pub fn accounts(&self, host: &Host) -> Vec<&Arc<LoginAccount>> {
-        let Some(site) = self.site(host) else {
+        let Some(site) = self.sites.get(host) else {
             return Vec::new();
         };
         let mut routes: Vec<&Arc<Route>> = site.routes.values().collect();
@@ -334,23 +334,6 @@ impl Routes {
             }
         }
         accounts
-    }
-
-    fn site(&self, host: &Host) -> Option<&Site> {
-        if let Some(site) = self.exact.get(host) {
-            return Some(site);
-        }
-        if self.below.is_empty() {
-            return None;
-        }
-        let mut rest = host.as_str();
-        while let Some((_, domain)) = rest.split_once('.') {
-            if let Some(site) = Host::new(domain).and_then(|domain| self.below.get(&domain)) {
-                return Some(site);
-            }
-            rest = domain;
-        }
-        None
     }
 }
 

@@ -4,7 +4,6 @@
 //! written anew are served from the next handshake on, both at once, and only
 //! if they can be: else the old ones go on, and the operator is told once.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +14,7 @@ use tracing::{error, info, warn};
 
 use super::certificate::{Files, Loaded, Looks, Term, Unusable};
 use crate::origin::Host;
-use crate::route::HostPattern;
+use crate::route::{ByHost, HostPattern};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -24,8 +23,7 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub struct Certificates {
     entries: Vec<Entry>,
-    exact: HashMap<Host, usize>,
-    below: HashMap<Host, usize>,
+    by_host: ByHost<usize>,
     /// The one for whoever names no host.
     nameless: Option<usize>,
 }
@@ -61,10 +59,7 @@ impl Certificates {
         let loaded = files.load()?;
         let at = self.entries.len();
         for host in &hosts {
-            match host {
-                HostPattern::Exact(host) => self.exact.insert(host.clone(), at),
-                HostPattern::Below(domain) => self.below.insert(domain.clone(), at),
-            };
+            self.by_host.insert(host, at);
         }
         let told = loaded.term(SystemTime::now());
         self.entries.push(Entry {
@@ -102,37 +97,20 @@ impl Certificates {
     pub fn find(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
         let at = match name {
             None => self.nameless?,
-            Some(name) => self.place_of(&Host::new(name)?)?,
+            Some(name) => *self.by_host.get(&Host::new(name)?)?,
         };
         let current = self.entries.get(at)?.current.read();
         Some(Arc::clone(&current.certified))
     }
 
-    fn place_of(&self, host: &Host) -> Option<usize> {
-        if let Some(at) = self.exact.get(host) {
-            return Some(*at);
-        }
-        if self.below.is_empty() {
-            return None;
-        }
-        let mut rest = host.as_str();
-        while let Some((_, domain)) = rest.split_once('.') {
-            if let Some(at) = Host::new(domain).and_then(|domain| self.below.get(&domain)) {
-                return Some(*at);
-            }
-            rest = domain;
-        }
-        None
-    }
-
     /// Whether every host of `pattern` has a certificate here.
     pub fn serve(&self, pattern: &HostPattern) -> bool {
         match pattern {
-            HostPattern::Exact(host) => self.place_of(host).is_some(),
+            HostPattern::Exact(host) => self.by_host.get(host).is_some(),
             HostPattern::Below(domain) => {
-                self.below.contains_key(domain) || {
+                self.by_host.has_below(domain) || {
                     let any = Host::new(&format!("any-host-of-all.{domain}"));
-                    any.is_some_and(|any| self.place_of(&any).is_some())
+                    any.is_some_and(|any| self.by_host.get(&any).is_some())
                 }
             }
         }
@@ -233,7 +211,7 @@ impl Entry {
         } else {
             watched.moving = Some(looks);
         }
-        let current = self.current.read().clone();
+        let current = self.current.read();
         let term = current.term(now);
         if term != watched.told {
             watched.told = term;
