@@ -21,11 +21,12 @@ use serde_json::json;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::gateway::Live;
+use crate::reload::Record;
 use crate::revocation::{self, KEPT, Revocation, Revocations};
 use crate::route::LoginAccount;
 use crate::secret::Secret;
 use crate::session::{Now, Sessions};
-use crate::store::Store;
 use crate::wechat::OpenId;
 
 /// Where sessions are ended.
@@ -34,12 +35,10 @@ pub const REVOKE_PATH: &str = "/sessions/revoke";
 /// What the admin paths tell of, and act upon.
 #[derive(Clone, Debug)]
 pub struct Admin {
-    /// Where revocations go.
-    pub store: Arc<Store>,
-    /// Whose keys operators show.
-    pub sessions: Arc<Sessions>,
-    /// The accounts, by which openids are known.
-    pub accounts: Arc<[Arc<LoginAccount>]>,
+    /// The gateway, for its store, its session keys and its accounts.
+    pub live: Live,
+    /// What came of reading `gateway.toml` anew.
+    pub record: Record,
     /// Whether the gateway is being stopped.
     pub stopped: watch::Receiver<bool>,
 }
@@ -164,8 +163,9 @@ async fn ready(State(admin): State<Admin>, Query(Except { except }): Query<Excep
     if *admin.stopped.borrow() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
-    let knows = admin.sessions.ended().is_complete();
-    match admin.store.ready() {
+    let gateway = admin.live.gateway();
+    let knows = gateway.sessions.ended().is_complete();
+    match gateway.store.ready() {
         Ok(()) => "ready\n".into_response(),
         Err(error) if except.as_deref() == Some("store") && knows => {
             format!("ready, but for the store: {error}\n").into_response()
@@ -178,7 +178,8 @@ async fn ready(State(admin): State<Admin>, Query(Except { except }): Query<Excep
 }
 
 async fn revoke(State(admin): State<Admin>, headers: HeaderMap, body: Bytes) -> Response {
-    if !knows_the_word(&admin.sessions, &headers) {
+    let gateway = admin.live.gateway();
+    if !knows_the_word(&gateway.sessions, &headers) {
         let message = "expected Authorization: Bearer WORD, which `wxgate sessions` knows";
         return refuse(StatusCode::UNAUTHORIZED, message);
     }
@@ -186,12 +187,12 @@ async fn revoke(State(admin): State<Admin>, headers: HeaderMap, body: Bytes) -> 
         Ok(order) => order,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
     };
-    let revocations = match order.revocations(&admin.accounts, admin.sessions.ended(), now()) {
+    let revocations = match order.revocations(&gateway.accounts, gateway.sessions.ended(), now()) {
         Ok(revocations) => revocations,
         Err(message) => return refuse(StatusCode::UNPROCESSABLE_ENTITY, &message),
     };
     for revocation in &revocations {
-        let done = admin.store.revoke(revocation).await;
+        let done = gateway.store.revoke(revocation).await;
         info!(certain = done.is_ok(), "an operator ended {revocation:?}");
         if let Err(error) = done {
             let message = format!(

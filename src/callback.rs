@@ -67,7 +67,7 @@ pub struct Shown {
     pub cookies: Vec<String>,
 }
 
-/// The exchanges in flight, and those just done.
+/// What callbacks need.
 #[derive(Debug)]
 pub struct Callbacks {
     api: Api,
@@ -76,11 +76,36 @@ pub struct Callbacks {
     store: Arc<Store>,
     routes: Arc<Routes>,
     logins: Arc<Logins>,
-    circuits: Circuits,
-    complaints: Complaints,
+    memory: Memory,
+}
+
+/// What is remembered of callbacks, whatever `gateway.toml` says meanwhile: the
+/// exchanges in flight, and those just done. A clone shares it.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    circuits: Arc<Circuits>,
+    complaints: Arc<Complaints>,
     flights: Cache<Flight, Result<Session, Failure>>,
     /// How many codes each login has had exchanged.
     codes: Cache<State, Arc<AtomicUsize>>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            circuits: Arc::default(),
+            complaints: Arc::default(),
+            codes: Cache::builder()
+                .max_capacity(100_000)
+                .time_to_live(CODE_MEMORY)
+                .build(),
+            flights: Cache::builder()
+                .max_capacity(100_000)
+                .eviction_policy(moka::policy::EvictionPolicy::lru())
+                .time_to_live(REPLAY)
+                .build(),
+        }
+    }
 }
 
 /// One (login, code). The code itself is not kept.
@@ -107,7 +132,7 @@ impl Flight {
 
 impl Callbacks {
     /// Callbacks for `routes`, which open `sessions`, as many at one time as
-    /// `logins` allows.
+    /// `logins` allows, with the `memory` of those before.
     pub fn new(
         api: Api,
         sessions: Arc<Sessions>,
@@ -115,6 +140,7 @@ impl Callbacks {
         store: Arc<Store>,
         routes: Arc<Routes>,
         logins: Arc<Logins>,
+        memory: Memory,
     ) -> Self {
         Self {
             api,
@@ -123,23 +149,23 @@ impl Callbacks {
             store,
             routes,
             logins,
-            circuits: Circuits::default(),
-            complaints: Complaints::default(),
-            codes: Cache::builder()
-                .max_capacity(100_000)
-                .time_to_live(CODE_MEMORY)
-                .build(),
-            flights: Cache::builder()
-                .max_capacity(100_000)
-                .eviction_policy(moka::policy::EvictionPolicy::lru())
-                .time_to_live(REPLAY)
-                .build(),
+            memory,
         }
+    }
+
+    /// What is remembered.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// How WeChat is asked.
+    pub fn api(&self) -> &Api {
+        &self.api
     }
 
     /// Whether accounts' quotas are used up.
     pub fn circuits(&self) -> &Circuits {
-        &self.circuits
+        &self.memory.circuits
     }
 
     /// Answers a request to [`login::CALLBACK_PATH`].
@@ -280,7 +306,7 @@ impl Callbacks {
         code: &Code,
         now: Millis,
     ) -> Outcome {
-        if let Err(shut) = self.circuits.exchange(&account, now) {
+        if let Err(shut) = self.memory.circuits.exchange(&account, now) {
             return self.quota(login, None, shut);
         }
         if login.need.tokens
@@ -301,7 +327,7 @@ impl Callbacks {
         };
         match self.exchange_once(&login, &account, code, now).await {
             Ok(session) => {
-                self.circuits.worked(&account);
+                self.memory.circuits.worked(&account);
                 let cookie = self.sessions.write(&session, &account, seconds(now));
                 info!(host = %login.host, account = account.name.as_str(), "a visitor logged in");
                 match self.go_on(login, "logged_in", now) {
@@ -326,7 +352,7 @@ impl Callbacks {
             state: login.state.clone(),
             code: code.digest(),
         };
-        let codes = self
+        let codes = (self.memory)
             .codes
             .get_with(login.state.clone(), async { Arc::default() })
             .await;
@@ -342,15 +368,15 @@ impl Callbacks {
                 host: &login.host,
                 need: login.need,
                 admits_snapshots: self.admits_snapshots(login),
-                complaints: &self.complaints,
+                complaints: &self.memory.complaints,
                 now,
             };
             shared::once(&self.store, self.sessions.keys(), &flight, work.run(code)).await
         };
-        let result = self.flights.get_with(flight.clone(), exchange).await;
+        let result = self.memory.flights.get_with(flight.clone(), exchange).await;
         if matches!(result, Err(Failure::Store)) {
             // The store may be back when the callback is opened again.
-            self.flights.invalidate(&flight).await;
+            self.memory.flights.invalidate(&flight).await;
         }
         result
     }
@@ -389,7 +415,7 @@ impl Callbacks {
                 _ => None,
             };
             if let Some(kind) = kind {
-                let shut = self.circuits.used_up(account, kind, now);
+                let shut = self.memory.circuits.used_up(account, kind, now);
                 return self.quota(login, Some(code.clone()), shut);
             }
         }

@@ -11,8 +11,9 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
-use crate::route::{AccountName, LoginAccount};
+use crate::route::LoginAccount;
 use crate::session::Millis;
+use crate::wechat::account::AppId;
 
 /// How long after a minute's quota was used up.
 const MINUTE: Millis = 60_000;
@@ -24,7 +25,7 @@ const TRY: Millis = 30_000;
 /// All accounts' circuits.
 #[derive(Debug, Default)]
 pub struct Circuits {
-    shut: Mutex<HashMap<AccountName, Quota>>,
+    shut: Mutex<HashMap<AppId, Quota>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +65,7 @@ impl Circuits {
     /// When it would end at a quota.
     pub fn start(&self, account: &LoginAccount, now: Millis) -> Result<(), Shut> {
         let mut shut = self.shut.lock();
-        let Some(quota) = shut.get_mut(&account.name) else {
+        let Some(quota) = shut.get_mut(account.wechat.app_id()) else {
             return Ok(());
         };
         let open = quota.until.max(quota.next);
@@ -80,7 +81,7 @@ impl Circuits {
     /// # Errors
     /// When that would end at a quota; the code is not spent.
     pub fn exchange(&self, account: &LoginAccount, now: Millis) -> Result<(), Shut> {
-        match self.shut.lock().get(&account.name) {
+        match self.shut.lock().get(account.wechat.app_id()) {
             Some(quota) if now < quota.until => Err(left(quota.until, now)),
             _ => Ok(()),
         }
@@ -94,13 +95,15 @@ impl Circuits {
                 Kind::Day => DAY,
             };
         let quota = Quota { until, next: until };
-        self.shut.lock().insert(account.name.clone(), quota);
+        self.shut
+            .lock()
+            .insert(account.wechat.app_id().clone(), quota);
         left(until, now)
     }
 
     /// A code was exchanged.
     pub fn worked(&self, account: &LoginAccount) {
-        self.shut.lock().remove(&account.name);
+        self.shut.lock().remove(account.wechat.app_id());
     }
 }
 

@@ -6,7 +6,9 @@
 //! on the pieces it comes in; what is no request line by RFC 9112 (section 3) is
 //! known to the gateway as such, although the engine mends it by encoding what
 //! must not stand there; a client that takes nothing of its answer is left after
-//! a while. Nothing here decides who gets in.
+//! a while; a WebSocket of a gateway that stops is told so between two frames
+//! (RFC 6455, section 7.4.1), and no frame is cut in two for it. Nothing here
+//! decides who gets in.
 //!
 //! The engine's hooks begin when a header is complete, so that this is a stream
 //! of our own between the engine and the socket, which the hooks tell where in a
@@ -20,6 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use pingora::apps::ServerApp;
@@ -31,12 +34,16 @@ use pingora::protocols::{
 };
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::sync::watch;
 use tokio::time::Sleep;
 use tracing::warn;
+
+use self::frames::Frames;
 
 use crate::limits::{Connections, NoPlace, Place};
 use crate::upstream::TrustedProxies;
 
+mod frames;
 mod line;
 
 pub use self::line::RequestLine;
@@ -65,13 +72,36 @@ tokio::task_local! {
 }
 
 /// What a connection's end may wait for.
-type End = Pin<Box<dyn Future<Output = ()> + Send>>;
+type End = Pin<Box<dyn Future<Output = Why> + Send>>;
+
+/// Why a connection must end before its request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Its visitor's session has ended.
+    Session,
+    /// The gateway stops.
+    Stop,
+}
+
+/// What goes on after its answer began, for as long as both sides like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lasting {
+    /// A WebSocket.
+    Socket,
+    /// A stream of events.
+    Events,
+}
 
 /// Where in a request a connection is.
-#[derive(Default)]
 struct InRequest {
     part: AtomicU8,
     odd_line: AtomicBool,
+    /// Whether what is written are a WebSocket's frames, behind a header.
+    socket: AtomicBool,
+    /// Changes when the gateway stops.
+    stopped: ShutdownWatch,
+    /// For how long requests may go on then.
+    drain: Duration,
     /// Whether `end` holds something: looked at with every read.
     has_end: AtomicBool,
     end: Mutex<Option<End>>,
@@ -83,21 +113,57 @@ impl std::fmt::Debug for InRequest {
     }
 }
 
+impl Default for InRequest {
+    /// Of a gateway that never stops.
+    fn default() -> Self {
+        let (_, never) = watch::channel(false);
+        Self::new(never, Duration::ZERO)
+    }
+}
+
+/// The moment at which a connection that lasts must end because the gateway
+/// stops: in the first half of the time there is, not all at once, for all of
+/// them come back.
+async fn until_leaving(mut stopped: ShutdownWatch, drain: Duration) {
+    if stopped.wait_for(|stopped| *stopped).await.is_err() {
+        // Nobody is left to stop anything.
+        return std::future::pending().await;
+    }
+    let at = getrandom::u32().unwrap_or(0);
+    tokio::time::sleep((drain / 2).mul_f64(f64::from(at) / f64::from(u32::MAX))).await;
+}
+
 impl InRequest {
+    fn new(stopped: ShutdownWatch, drain: Duration) -> Self {
+        Self {
+            part: AtomicU8::new(BETWEEN),
+            odd_line: AtomicBool::new(false),
+            socket: AtomicBool::new(false),
+            stopped,
+            drain,
+            has_end: AtomicBool::new(false),
+            end: Mutex::new(None),
+        }
+    }
+
     fn set_end(&self, end: Option<End>) {
         self.has_end.store(end.is_some(), Ordering::Release);
         *self.end.lock() = end;
     }
 
     /// Ready when the connection must end.
-    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<Why> {
         if !self.has_end.load(Ordering::Acquire) {
             return Poll::Pending;
         }
-        match &mut *self.end.lock() {
-            Some(end) => end.as_mut().poll(cx),
-            None => Poll::Pending,
-        }
+        let mut end = self.end.lock();
+        let Some(waiting) = &mut *end else {
+            return Poll::Pending;
+        };
+        let why = ready!(waiting.as_mut().poll(cx));
+        // It has said all it will.
+        *end = None;
+        Poll::Ready(why)
     }
 }
 
@@ -131,12 +197,34 @@ pub fn request_is_done() {
     });
 }
 
-/// Has the connection end when `end` does: both ways are closed then, whatever is
-/// on its way. For a request that goes on after its answer began: a WebSocket, a
-/// stream of events.
-pub fn ends_with(end: impl Future<Output = ()> + Send + 'static) {
+/// Tells the connection that its answer goes on: when the gateway stops, it will
+/// have to end in time, and when `session` does, at once: both ways are closed
+/// then, whatever is on its way.
+pub fn lasts(kind: Lasting, session: impl Future<Output = ()> + Send + 'static) {
     // An HTTP/2 stream has no connection to tell, and shares its own.
-    let _ = PLACE.try_with(|place| place.set_end(Some(Box::pin(end))));
+    let _ = PLACE.try_with(|place| {
+        place
+            .socket
+            .store(kind == Lasting::Socket, Ordering::Relaxed);
+        let leaving = until_leaving(place.stopped.clone(), place.drain);
+        place.set_end(Some(Box::pin(async {
+            tokio::select! {
+                () = session => Why::Session,
+                () = leaving => Why::Stop,
+            }
+        })));
+    });
+}
+
+/// How visitors' connections are received, as `gateway.toml` says at present.
+#[derive(Clone, Debug)]
+pub struct Manners {
+    /// Who brings many visitors.
+    pub trusted_proxies: Arc<TrustedProxies>,
+    /// How long a header may take.
+    pub header_timeout: Duration,
+    /// How long requests may go on when the gateway stops.
+    pub drain_timeout: Duration,
 }
 
 /// Serves connections with `app`, as many as there are places for.
@@ -146,10 +234,8 @@ pub struct Front<A> {
     pub app: Arc<A>,
     /// The places.
     pub connections: Arc<Connections>,
-    /// Who brings many visitors.
-    pub trusted_proxies: Arc<TrustedProxies>,
-    /// How long a header may take.
-    pub header_timeout: Duration,
+    /// How they are received.
+    pub manners: Arc<ArcSwap<Manners>>,
 }
 
 impl<A> Front<A> {
@@ -159,7 +245,8 @@ impl<A> Front<A> {
         let address = stream
             .get_socket_digest()
             .and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
-        let counted = address.filter(|address| !self.trusted_proxies.trusts(*address));
+        let manners = self.manners.load();
+        let counted = address.filter(|address| !manners.trusted_proxies.trusts(*address));
         let refused = |why| self.refuse(why, address);
         self.connections.enter(counted).map_err(refused).ok()
     }
@@ -186,11 +273,15 @@ impl<A: ServerApp + Send + Sync + 'static> Front<A> {
         _place: Place,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        let place = Arc::new(InRequest::default());
+        let (header_timeout, drain_timeout) = {
+            let manners = self.manners.load();
+            (manners.header_timeout, manners.drain_timeout)
+        };
+        let place = Arc::new(InRequest::new(shutdown.clone(), drain_timeout));
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             place.part.store(PREFACE, Ordering::Relaxed);
         }
-        let paced = Paced::new(stream, Arc::clone(&place), self.header_timeout);
+        let paced = Paced::new(stream, Arc::clone(&place), header_timeout);
         PLACE
             .scope(place, self.app.process_new(Box::new(paced), shutdown))
             .await
@@ -211,9 +302,9 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Front<A> {
         self.serve(stream, place, shutdown).await
     }
 
-    async fn cleanup(&self) {
-        self.app.cleanup().await;
-    }
+    /// Nothing yet: whoever is between two requests may send another, whose answer
+    /// says that it is the last; see `server::Running::stop`.
+    async fn cleanup(&self) {}
 }
 
 /// A few words for a connection without a place, if it takes them at once.
@@ -242,6 +333,8 @@ struct Paced {
     /// Runs out when the client has taken nothing for too long. Made when it
     /// takes nothing at once, which is rare.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// What is written, once it is a WebSocket's.
+    frames: Option<Frames>,
     /// What was peeked at and not read yet.
     peeked: Vec<u8>,
 }
@@ -257,6 +350,7 @@ impl Paced {
             line: RequestLine::default(),
             clock: None,
             stalled: None,
+            frames: None,
             peeked: Vec::new(),
         }
     }
@@ -276,6 +370,43 @@ impl Paced {
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL)));
         ready!(clock.as_mut().poll(cx));
         Poll::Ready(Err(ErrorKind::TimedOut.into()))
+    }
+
+    /// Writes what a WebSocket's app says: the header that makes it one, and then
+    /// frames; nothing behind the goodbye.
+    fn poll_write_frames(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
+        ready!(self.poll_goodbye(cx))?;
+        let frames = self.frames.get_or_insert_default();
+        if frames.is_over() {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        let fit = buf.get(..frames.fit(buf)).unwrap_or(buf);
+        let wrote = Pin::new(&mut self.inner).poll_write(cx, fit);
+        if let Poll::Ready(Ok(count)) = &wrote {
+            frames.note(fit.get(..*count).unwrap_or(fit));
+        }
+        self.unless_stalled(cx, wrote)
+    }
+
+    /// Says goodbye, once that is due. Pending while it is being said.
+    fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let Some(frames) = &mut self.frames else {
+            return Poll::Ready(Ok(()));
+        };
+        let mut said = false;
+        while let Some(rest) = frames.goodbye() {
+            let count = ready!(Pin::new(&mut self.inner).poll_write(cx, rest))?;
+            if count == 0 {
+                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
+            }
+            frames.said(count);
+            said = true;
+        }
+        if said {
+            // What is not flushed now goes with what is flushed next.
+            let _ = Pin::new(&mut self.inner).poll_flush(cx)?;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Notes that `bytes` of a request came.
@@ -330,8 +461,14 @@ impl AsyncRead for Paced {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
-        if self.place.poll_end(cx).is_ready() {
-            return Poll::Ready(Err(ErrorKind::ConnectionAborted.into()));
+        if let Poll::Ready(why) = self.place.poll_end(cx) {
+            match &mut self.frames {
+                Some(frames) if why == Why::Stop => frames.leave(),
+                _ => return Poll::Ready(Err(ErrorKind::ConnectionAborted.into())),
+            }
+        }
+        if let Poll::Ready(Err(error)) = self.poll_goodbye(cx) {
+            return Poll::Ready(Err(error));
         }
         let before = buf.filled().len();
         if !self.peeked.is_empty() {
@@ -358,6 +495,9 @@ impl AsyncWrite for Paced {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<Result<usize>> {
+        if self.place.socket.load(Ordering::Relaxed) {
+            return self.poll_write_frames(cx, buf);
+        }
         let wrote = Pin::new(&mut self.inner).poll_write(cx, buf);
         self.unless_stalled(cx, wrote)
     }
@@ -376,6 +516,10 @@ impl AsyncWrite for Paced {
         cx: &mut Context<'_>,
         bufs: &[std::io::IoSlice<'_>],
     ) -> Poll<Result<usize>> {
+        if self.place.socket.load(Ordering::Relaxed) {
+            let first = bufs.iter().find(|buf| !buf.is_empty());
+            return self.poll_write_frames(cx, first.map_or(&[], |buf| buf));
+        }
         let wrote = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
         self.unless_stalled(cx, wrote)
     }
@@ -553,6 +697,7 @@ mod tests {
         let (end, ended) = tokio::sync::oneshot::channel::<()>();
         place.set_end(Some(Box::pin(async {
             let _ = ended.await;
+            Why::Session
         })));
         let reading = tokio::spawn(async move { read(&mut paced).await });
         tokio::task::yield_now().await;

@@ -11,6 +11,7 @@ mod decide;
 mod forward;
 mod fresh;
 mod https;
+mod live;
 mod response;
 mod visit;
 
@@ -32,6 +33,7 @@ use self::answer::refuse_unread;
 use self::decide::Permit;
 pub use self::https::Https;
 use self::https::is_secured;
+pub use self::live::{Course, Live, Successor};
 use self::visit::Body;
 pub use self::visit::Visit;
 use crate::access_log::{self, RequestId, Way};
@@ -43,7 +45,7 @@ use crate::limits::Logins;
 use crate::origin::PublicScheme;
 use crate::reply::Trouble;
 use crate::request::{self, Asked, Unreadable};
-use crate::route::Routes;
+use crate::route::{LoginAccount, Routes};
 use crate::session::Sessions;
 use crate::store::Store;
 use crate::tokens::Keeper;
@@ -58,7 +60,8 @@ const SOCKET_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long the rest of a refused request is read, so that its answer arrives.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// The gateway: everything a request may need on its way.
+/// The gateway, as one reading of `gateway.toml` has it: everything a request
+/// may need on its way.
 ///
 /// A clone shares all of it.
 #[derive(Clone, Debug)]
@@ -70,6 +73,7 @@ pub struct Gateway {
     /// What proofs are signed with; `None` when no route asks for any.
     pub(crate) assertions: Option<Arc<Assertions>>,
     pub(crate) callbacks: Arc<Callbacks>,
+    pub(crate) accounts: Arc<[Arc<LoginAccount>]>,
     pub(crate) logins: Arc<Logins>,
     pub(crate) resolver: Resolver,
     pub(crate) trusted_proxies: Arc<TrustedProxies>,
@@ -106,23 +110,27 @@ async fn end_request(downstream: &mut Downstream) {
 }
 
 #[async_trait]
-impl ProxyHttp for Gateway {
-    type CTX = Visit;
+impl ProxyHttp for Live {
+    type CTX = Course;
 
     /// None: Pingora's own compresses, which is switched off, and would still be
     /// made and asked for every request.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
-    fn new_ctx(&self) -> Visit {
-        Visit::begin(&self.in_flight, self.scheme)
+    /// What `gateway.toml` says now holds for the request until its end.
+    fn new_ctx(&self) -> Course {
+        let gateway = self.0.load_full();
+        let visit = Visit::begin(&gateway.in_flight, gateway.scheme);
+        Course { gateway, visit }
     }
 
     /// Pingora's limits, which are none, become ours.
     async fn early_request_filter(
         &self,
         downstream: &mut Downstream,
-        visit: &mut Visit,
+        course: &mut Course,
     ) -> Result<()> {
+        let visit = &mut course.visit;
         visit.odd_line = !connection::header_is_complete();
         // Only where Pingora keeps the connection anyway: it has marked those
         // of unclear framing to be closed.
@@ -142,7 +150,12 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
-    async fn request_filter(&self, downstream: &mut Downstream, visit: &mut Visit) -> Result<bool> {
+    async fn request_filter(
+        &self,
+        downstream: &mut Downstream,
+        course: &mut Course,
+    ) -> Result<bool> {
+        let Course { gateway, visit } = course;
         let peer = downstream
             .client_addr()
             .and_then(|address| address.as_inet())
@@ -150,8 +163,10 @@ impl ProxyHttp for Gateway {
         let secured = is_secured(downstream);
         let header = downstream.req_header();
         if let Some(peer) = peer {
-            let scheme = self.scheme_of(secured);
-            visit.client = self.trusted_proxies.client(peer, &header.headers, scheme);
+            let scheme = gateway.scheme_of(secured);
+            visit.client = gateway
+                .trusted_proxies
+                .client(peer, &header.headers, scheme);
         }
         if visit.client.through_proxy
             && let Some(id) = header
@@ -168,12 +183,12 @@ impl ProxyHttp for Gateway {
         };
         let close = asked.is_err();
         let reply = match asked {
-            Ok(asked) => match self.to_https(&asked, &header.headers, secured, visit) {
+            Ok(asked) => match gateway.to_https(&asked, &header.headers, secured, visit) {
                 Some(reply) => Some(reply),
                 None => {
-                    let decision = self.decide(&asked, visit.now);
-                    let decision = self.freshen(decision, &asked, visit).await;
-                    self.carry_out(decision, &asked, visit).await
+                    let decision = gateway.decide(&asked, visit.now);
+                    let decision = gateway.freshen(decision, &asked, visit).await;
+                    gateway.carry_out(decision, &asked, visit).await
                 }
             },
             Err(unreadable) => {
@@ -194,7 +209,7 @@ impl ProxyHttp for Gateway {
             downstream.set_close_on_response_before_downstream_finish(false);
             downstream.set_total_drain_timeout(Some(DRAIN));
         }
-        let reply = self.over(secured, reply);
+        let reply = gateway.over(secured, reply);
         Box::pin(reply.send(downstream)).await?;
         Ok(true)
     }
@@ -206,8 +221,9 @@ impl ProxyHttp for Gateway {
         downstream: &mut Downstream,
         body: &mut Option<Bytes>,
         _end_of_stream: bool,
-        visit: &mut Visit,
+        course: &mut Course,
     ) -> Result<()> {
+        let visit = &mut course.visit;
         let Some(bytes) = body.as_ref().filter(|_| !downstream.was_upgraded()) else {
             return Ok(());
         };
@@ -232,14 +248,15 @@ impl ProxyHttp for Gateway {
     async fn upstream_peer(
         &self,
         _downstream: &mut Downstream,
-        visit: &mut Visit,
+        course: &mut Course,
     ) -> Result<Box<HttpPeer>> {
+        let Course { gateway, visit } = course;
         // Each attempt sends the body anew.
         visit.body = Body::default();
         let Some(permit) = &visit.permit else {
             return Error::e_explain(ErrorType::InternalError, "a request without a permit");
         };
-        match self
+        match gateway
             .resolver
             .peer(&permit.route().upstream, visit.attempt)
             .await
@@ -262,9 +279,10 @@ impl ProxyHttp for Gateway {
         &self,
         _downstream: &mut Downstream,
         _peer: &HttpPeer,
-        visit: &mut Visit,
+        course: &mut Course,
         mut error: Box<Error>,
     ) -> Box<Error> {
+        let visit = &mut course.visit;
         visit.attempt += 1;
         error.set_retry(visit.more_addresses);
         error
@@ -274,13 +292,14 @@ impl ProxyHttp for Gateway {
         &self,
         downstream: &mut Downstream,
         request: &mut RequestHeader,
-        visit: &mut Visit,
+        course: &mut Course,
     ) -> Result<()> {
+        let Course { gateway, visit } = course;
         let Some(permit) = &visit.permit else {
             return Error::e_explain(ErrorType::InternalError, "a request without a permit");
         };
         let authority = request::authority(downstream.req_header()).unwrap_or_default();
-        self.prepare(request, permit, authority, visit)
+        gateway.prepare(request, permit, authority, visit)
     }
 
     /// What no app may say in the gateway's name, and what ends at each hop.
@@ -288,14 +307,14 @@ impl ProxyHttp for Gateway {
         &self,
         downstream: &mut Downstream,
         response: &mut ResponseHeader,
-        _visit: &mut Visit,
+        course: &mut Course,
     ) -> Result<()> {
         if response.status == StatusCode::SWITCHING_PROTOCOLS && !downstream.is_upgrade_req() {
             let mut error = Error::explain(ErrorType::InvalidHTTPHeader, "a 101 nobody asked for");
             error.as_up();
             return Err(error);
         }
-        response::take_claims_away(response, self.sessions.cookies())
+        response::take_claims_away(response, course.gateway.sessions.cookies())
     }
 
     /// Has a WebSocket or a stream of events end with its visitor's session.
@@ -306,24 +325,28 @@ impl ProxyHttp for Gateway {
         &self,
         downstream: &mut Downstream,
         response: &mut ResponseHeader,
-        visit: &mut Visit,
+        course: &mut Course,
     ) -> Result<()> {
-        if let Some(session) = visit.permit.as_ref().and_then(Permit::session)
-            && response::outlives_its_request(response)
-        {
-            let (sessions, session) = (Arc::clone(&self.sessions), session.clone());
-            connection::ends_with(async move { sessions.until_ended(session).await });
-            visit.outlives = true;
+        let Course { gateway, visit } = course;
+        if let Some(kind) = response::lasting(response) {
+            match visit.permit.as_ref().and_then(Permit::session) {
+                Some(session) => {
+                    let (sessions, session) = (Arc::clone(&gateway.sessions), session.clone());
+                    connection::lasts(kind, async move { sessions.until_ended(session).await });
+                    visit.outlives = true;
+                }
+                None => connection::lasts(kind, std::future::pending()),
+            }
         }
         if let Some(Permit::Vouched(_, account, carried)) = &visit.permit
             && carried.renew
             && !response.status.is_informational()
             && !response::is_shared(response)
         {
-            let cookie = self.sessions.write(&carried.session, account, visit.now);
+            let cookie = gateway.sessions.write(&carried.session, account, visit.now);
             response.append_header(header::SET_COOKIE, cookie)?;
         }
-        self.keep_to_https(downstream, response)?;
+        gateway.keep_to_https(downstream, response)?;
         let old = downstream.req_header().version < Version::HTTP_11;
         if old && response.remove_header(&header::TRANSFER_ENCODING).is_some() {
             downstream.set_keepalive(None);
@@ -338,13 +361,14 @@ impl ProxyHttp for Gateway {
         _downstream: &mut Downstream,
         _body: &mut Option<Bytes>,
         _end_of_stream: bool,
-        visit: &mut Visit,
+        course: &mut Course,
     ) -> Result<Option<Duration>> {
+        let Course { gateway, visit } = course;
         if !visit.outlives {
             return Ok(None);
         }
         let session = visit.permit.as_ref().and_then(Permit::session);
-        if session.is_some_and(|session| self.sessions.left(session) == 0) {
+        if session.is_some_and(|session| gateway.sessions.left(session) == 0) {
             let mut error = Error::explain(ErrorType::ConnectionClosed, "the session has ended");
             error.as_down();
             return Err(error);
@@ -356,11 +380,12 @@ impl ProxyHttp for Gateway {
         &self,
         downstream: &mut Downstream,
         error: &Error,
-        visit: &mut Visit,
+        course: &mut Course,
     ) -> FailToProxy {
+        let Course { gateway, visit } = course;
         let trouble = visit.trouble.or_else(|| response::trouble_of(error));
         let status = match trouble {
-            Some(trouble) => self.tell(downstream, trouble, visit).await,
+            Some(trouble) => gateway.tell(downstream, trouble, visit).await,
             None => 0,
         };
         if error.esource() != &ErrorSource::Downstream {
@@ -384,8 +409,9 @@ impl ProxyHttp for Gateway {
         &self,
         downstream: &mut Downstream,
         _error: Option<&Error>,
-        visit: &mut Visit,
+        course: &mut Course,
     ) {
+        let visit = &mut course.visit;
         let status = downstream
             .response_written()
             .map_or(0, |response| response.status.as_u16());
@@ -403,7 +429,8 @@ impl ProxyHttp for Gateway {
     }
 
     /// Pingora writes this into its log: no query, where codes stand.
-    fn request_summary(&self, downstream: &Downstream, visit: &Visit) -> String {
+    fn request_summary(&self, downstream: &Downstream, course: &Course) -> String {
+        let visit = &course.visit;
         format!(
             "{} {}",
             downstream.req_header().method,

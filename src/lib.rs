@@ -40,8 +40,10 @@
 //! | module | what it is |
 //! |---|---|
 //! | `demo` | simulator, shop and gateway on loopback |
-//! | `server` | listeners, threads, drain |
+//! | `server` | listeners, threads, another plan, drain |
 //! | `admin` | health, readiness, the end of sessions, for operators |
+//! | `assembly` | from a plan to a gateway, and what outlives the plan |
+//! | `reload` | `gateway.toml`, read anew: when, and what came of it |
 //! | `doctor` | what would go wrong for the first visitor |
 //! | `logging` | which lines are written, and where |
 //! | `config` | `gateway.toml` as values that cannot be wrong |
@@ -153,7 +155,7 @@
 //! | a count of cookie pieces that the client chooses; `Cookie: ;` | MAO 2024-24814, 2023-28625 | one cookie, one piece; fuzzed | `cookies::the_app_gets_its_own_cookies_byte_for_byte`, `corpus::the_corpus_holds` |
 //! | cookies that a logout leaves | ENV 2025-55162 | deleted as they were set | `cookies::set_cookie_binds_to_host_and_https`, `endpoints::a_page_of_this_host_logs_its_visitor_out` |
 //! | a copied cookie after a logout | CS 2024-21492 | the session is ended on the server, `revocation` | `revocation::a_copied_cookie_is_dead_after_the_logout` |
-//! | a WebSocket that outlives its session | own | `connection::ends_with` | `revocation::a_websocket_ends_with_its_session_and_no_other_does`, `revocation::a_busy_websocket_ends_with_its_session_too`, `session::waiting_for_the_end_ends` |
+//! | a WebSocket that outlives its session | own | `connection::lasts` | `revocation::a_websocket_ends_with_its_session_and_no_other_does`, `revocation::a_busy_websocket_ends_with_its_session_too`, `session::waiting_for_the_end_ends` |
 //! | a consent that was withdrawn | WeChat | `verify_every`; the session is ended everywhere | `tokens::whoever_withdraws_their_consent_is_logged_out_everywhere` |
 //! | a question to WeChat that is not answered taken for a yes | own | `gateway::fresh` | `tokens::a_question_without_an_answer_counts_for_as_long_again_and_no_longer` |
 //! | a session let in while it is not known which have ended | own | `revocation::Revocations::is_complete` | `session::nobody_is_let_in_before_it_is_known_who_was_put_out` |
@@ -187,6 +189,7 @@
 
 pub mod access_log;
 pub mod admin;
+pub mod assembly;
 pub mod callback;
 pub mod circuit;
 pub mod config;
@@ -203,6 +206,7 @@ pub mod logging;
 pub mod login;
 pub mod origin;
 pub mod process;
+pub mod reload;
 pub mod reply;
 pub mod request;
 pub mod revocation;

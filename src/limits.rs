@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -23,7 +24,7 @@ use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// `[limits]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Table {
     /// Connections that may be open at one time.
@@ -74,7 +75,7 @@ impl Default for Table {
 }
 
 /// A duration from a second to an hour, written `"30s"`.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(try_from = "String")]
 pub struct Seconds(Duration);
 
@@ -149,11 +150,12 @@ pub fn household(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The connections that are open.
+/// The connections that are open, and how many may be.
 #[derive(Debug)]
 pub struct Connections {
-    all: Arc<Semaphore>,
-    per_address: usize,
+    open: AtomicUsize,
+    most: AtomicUsize,
+    per_address: AtomicUsize,
     by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
@@ -162,7 +164,6 @@ pub struct Connections {
 pub struct Place {
     connections: Arc<Connections>,
     counted: Option<IpAddr>,
-    _one_of_all: OwnedSemaphorePermit,
 }
 
 /// Why a connection has no place.
@@ -177,12 +178,26 @@ pub enum NoPlace {
 impl Connections {
     /// As many as `table` allows.
     pub fn new(table: &Table) -> Self {
-        let most = table.connections.get().min(Semaphore::MAX_PERMITS);
-        Self {
-            all: Arc::new(Semaphore::new(most)),
-            per_address: table.connections_per_address.get(),
+        let all = Self {
+            open: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            per_address: AtomicUsize::new(0),
             by_address: Mutex::default(),
-        }
+        };
+        all.allow(table);
+        all
+    }
+
+    /// As many as `table` allows from now on; those that are open stay.
+    pub fn allow(&self, table: &Table) {
+        self.most.store(table.connections.get(), Ordering::Relaxed);
+        let per_address = table.connections_per_address.get();
+        self.per_address.store(per_address, Ordering::Relaxed);
+    }
+
+    /// How many are open.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
     }
 
     /// A place for a connection from `address`; one without an address, or from
@@ -191,26 +206,32 @@ impl Connections {
     /// # Errors
     /// When there is none.
     pub fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Place, NoPlace> {
-        let one_of_all = (Arc::clone(&self.all).try_acquire_owned()).map_err(|_| NoPlace::Full)?;
-        let counted = address.map(household);
-        if let Some(counted) = counted {
+        if self.open.fetch_add(1, Ordering::Relaxed) >= self.most.load(Ordering::Relaxed) {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return Err(NoPlace::Full);
+        }
+        // Counted among all from here on; dropped, it is left again.
+        let mut place = Place {
+            connections: Arc::clone(self),
+            counted: None,
+        };
+        if let Some(address) = address.map(household) {
             let mut by_address = self.by_address.lock();
-            let open = by_address.entry(counted).or_insert(0);
-            if *open >= self.per_address {
+            let open = by_address.entry(address).or_insert(0);
+            if *open >= self.per_address.load(Ordering::Relaxed) {
+                drop(by_address);
                 return Err(NoPlace::FullForAddress);
             }
             *open += 1;
+            place.counted = Some(address);
         }
-        Ok(Place {
-            connections: Arc::clone(self),
-            counted,
-            _one_of_all: one_of_all,
-        })
+        Ok(place)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.connections.open.fetch_sub(1, Ordering::Relaxed);
         let Some(counted) = self.counted else {
             return;
         };
@@ -229,6 +250,7 @@ impl Drop for Place {
 pub struct Logins {
     starts: Rate,
     callbacks: Rate,
+    allowed: (NonZeroU32, NonZeroUsize),
     per_minute: isize,
     in_flight: Arc<Semaphore>,
 }
@@ -269,9 +291,15 @@ impl Logins {
         Self {
             starts: rate(),
             callbacks: rate(),
+            allowed: (table.logins_per_minute, table.logins_in_flight),
             per_minute: isize::try_from(table.logins_per_minute.get()).unwrap_or(isize::MAX),
             in_flight: Arc::new(Semaphore::new(most)),
         }
+    }
+
+    /// Whether `table` allows as many.
+    pub fn are_of(&self, table: &Table) -> bool {
+        self.allowed == (table.logins_per_minute, table.logins_in_flight)
     }
 
     /// Counts a step of `address`.
@@ -339,7 +367,15 @@ mod tests {
         let again = enter(Some(one)).unwrap();
         drop((second, again, proxy));
         assert!(connections.by_address.lock().is_empty());
-        assert_eq!(connections.all.available_permits(), 3);
+        assert_eq!(connections.open(), 0);
+        // Fewer from now on, for those who come.
+        connections.allow(&Table {
+            connections: size(1),
+            ..Table::default()
+        });
+        let only = connections.enter(None).unwrap();
+        assert_eq!(connections.enter(None).unwrap_err(), NoPlace::Full);
+        drop(only);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use wxgate::admin::{self, Order, Sent};
 use wxgate::config::{LogTable, Plan};
 use wxgate::identity::assertion;
+use wxgate::reload::Watched;
 use wxgate::revocation::Revocations;
 use wxgate::route::Auth;
 use wxgate::simulator::{Settings, SimAccount, Simulator};
@@ -187,6 +188,8 @@ fn load(file: &ConfigFile) -> Result<Plan, ExitCode> {
 }
 
 fn run(file: &ConfigFile) -> ExitCode {
+    // Before it is read, so that no change is missed.
+    let mut watched = Watched::new(file.config.clone());
     let mut plan = match load(file) {
         Ok(plan) => plan,
         Err(code) => return code,
@@ -195,16 +198,7 @@ fn run(file: &ConfigFile) -> ExitCode {
     if let Err(error) = process::keep_memory_private() {
         tracing::warn!("the system does not keep this process's memory out of core dumps: {error}");
     }
-    if let Some(few) = process::open_files_for(plan.limits.connections) {
-        tracing::warn!(
-            "{} files may be opened, which are enough for {} connections: no more are taken, instead of limits.connections = {}; \
-             raise the limit (LimitNOFILE in a unit, ulimit -Hn), or lower limits.connections",
-            few.files,
-            few.connections,
-            plan.limits.connections
-        );
-        plan.limits.connections = few.connections;
-    }
+    server::fit(&mut plan);
     for warning in plan.warnings() {
         tracing::warn!("{warning}");
     }
@@ -214,12 +208,32 @@ fn run(file: &ConfigFile) -> ExitCode {
     };
     serve(&runtime, async |signals| match server::start(plan).await {
         Ok(running) => {
-            signals.until_stopped().await;
+            loop {
+                let asked = tokio::select! {
+                    signal = signals.next() => signal,
+                    () = watched.changed() => Asked::Reload,
+                };
+                match asked {
+                    Asked::Stop => break,
+                    Asked::Reload => {
+                        watched.is_read();
+                        running.reload(watched.path());
+                    }
+                }
+            }
             running.stop().await;
             ExitCode::SUCCESS
         }
         Err(error) => fail(error),
     })
+}
+
+/// What a signal asks for.
+enum Asked {
+    /// SIGTERM, SIGINT: to end, and let requests finish.
+    Stop,
+    /// SIGHUP: to read gateway.toml again.
+    Reload,
 }
 
 /// The signals that are listened to. They are taken before anything is said to
@@ -239,19 +253,24 @@ impl Signals {
         })
     }
 
-    /// Waits for SIGTERM or SIGINT. SIGHUP, which would end the process, does
-    /// nothing but say so.
-    async fn until_stopped(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => break,
-                _ = self.interrupt.recv() => break,
-                _ = self.hangup.recv() => tracing::warn!(
-                    "SIGHUP does not reload: restart to read gateway.toml again; sessions and logins survive that"
-                ),
-            }
+    /// Waits for the next one.
+    async fn next(&mut self) -> Asked {
+        let asked = tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
+        };
+        if matches!(asked, Asked::Stop) {
+            tracing::info!("stopping: requests on their way may finish");
         }
-        tracing::info!("stopping: requests on their way may finish");
+        asked
+    }
+
+    /// Waits for SIGTERM or SIGINT, where there is no file to read again.
+    async fn until_stopped(&mut self) {
+        while !matches!(self.next().await, Asked::Stop) {
+            tracing::warn!("SIGHUP has nothing to read again here, and does nothing");
+        }
     }
 }
 

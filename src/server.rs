@@ -1,8 +1,9 @@
-//! The server: listeners, threads, the drain.
+//! The server: listeners, threads, another plan, the drain.
 //!
 //! Holds always: a socket is bound before anything is said to be ready, so that
 //! an address in use is a message and not a panic, and port 0 tells its number;
-//! a stop lets requests on their way finish, and waits no longer than they take.
+//! another plan serves from the next request on, or changes nothing; a stop lets
+//! requests on their way finish, and waits little longer than they take.
 //!
 //! Pingora's own `Server` binds late, sleeps its whole grace period even when
 //! idle and ends the process; its services, which are used here, do not.
@@ -16,55 +17,39 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
-use std::os::fd::IntoRawFd as _;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use pingora::apps::HttpServerOptions;
-use pingora::apps::ServerApp;
-use pingora::listeners::ListenerConfig;
-use pingora::protocols::l4::stream::L4BufferSettings;
-use pingora::proxy::http_proxy;
-use pingora::server::Fds;
-use pingora::server::configuration::ServerConf;
-use pingora::services::listening::Service;
-use pingora::services::{ServiceReadyNotifier, ServiceWithDependents as _};
 use thiserror::Error;
-use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+use self::fixed::Fixed;
+use self::workers::{Doors, Listeners, Workers};
 use crate::admin::{self, Admin};
-use crate::callback::Callbacks;
-use crate::config::{Plan, TlsPlan};
-use crate::connection::Front;
-use crate::gateway::{Gateway, Https};
-use crate::limits::{Connections, Logins};
-use crate::revocation::Revocations;
-use crate::session::Sessions;
-use crate::store::{OpenError, Store};
-use crate::tls::{self, Certificates, Hsts, Secured};
-use crate::tokens::Keeper;
-use crate::upstream::Resolver;
-use crate::wechat::Api;
-use crate::wechat::api::{Bounds, reason};
+use crate::assembly::{Assembled, AssemblyError, Lasting, assemble};
+use crate::config::Plan;
+use crate::connection::Manners;
+use crate::gateway::{Gateway, Live, Successor};
+use crate::reload::Record;
+use crate::tls::Spoken;
+use crate::{logging, process};
 
-/// Connections to apps that are kept for reuse. Fewer than the requests at one
-/// time, and each of the rest opens a connection of its own.
-const UPSTREAM_POOL: usize = 512;
-/// How much is read ahead of a connection with TLS, whose records would else be
-/// read in small pieces. Without TLS nothing is: a header is read into room of its
-/// own, and a body too, and Pingora's buffer of 64 KiB would be most of what an
-/// idle connection costs.
-const TLS_READ_AHEAD: usize = 16 * 1024;
-/// How long an HTTP/2 connection may be without a request.
-const H2_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+mod fixed;
+mod workers;
+
 /// How long the last bytes of an answer may take after its request is counted
 /// as done.
 const LAST_BYTES: Duration = Duration::from_millis(50);
+/// How long a stop lets a connection without a request wait for one, whose answer
+/// says that it is the last: one that is in use is not closed under a request
+/// that has just been sent.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Why a gateway does not start.
 #[derive(Debug, Error)]
@@ -82,23 +67,12 @@ pub enum StartError {
     /// A bound socket that cannot be used.
     #[error("a listening socket cannot be used: {0}")]
     Socket(std::io::Error),
-    /// No key to sign with.
-    #[error("{0}")]
-    Key(String),
-    /// The store cannot be used.
+    /// What the plan asks for cannot be had.
     #[error(transparent)]
-    Store(#[from] OpenError),
+    Assembly(#[from] AssemblyError),
     /// No thread, or no runtime on it.
     #[error("a worker thread cannot be started: {0}")]
     Thread(#[from] std::io::Error),
-    /// No keys for the tickets of TLS.
-    #[error("TLS cannot be set up: {0}")]
-    Tls(rustls::Error),
-    /// No client for WeChat's api.
-    #[error(
-        "the client for WeChat's api cannot be made ({0}); are the system's certificates (ca-certificates) installed?"
-    )]
-    Api(String),
 }
 
 /// A gateway that serves.
@@ -110,24 +84,46 @@ pub struct Running {
     pub listen_tls: Vec<SocketAddr>,
     /// Where operators are served.
     pub admin: Option<SocketAddr>,
+    /// What came of reading `gateway.toml` anew.
+    pub record: Record,
+    lasting: Lasting,
+    fixed: Fixed,
+    current: Mutex<Current>,
+    manners: Arc<ArcSwap<Manners>>,
+    spoken: Option<Arc<ArcSwap<Spoken>>>,
+    /// What gives another gateway to the threads and the admin paths.
+    successors: Vec<Successor>,
     stop: watch::Sender<bool>,
-    in_flight: Arc<AtomicUsize>,
-    drain_timeout: Duration,
     workers: Workers,
     admin_task: Option<JoinHandle<()>>,
+}
+
+/// What the newest plan became.
+#[derive(Debug)]
+struct Current {
+    gateway: Gateway,
     /// Looks whether certificates were written anew.
     watch: Option<JoinHandle<()>>,
 }
 
-/// The threads that serve visitors. They end when `end` is dropped.
-#[derive(Debug)]
-struct Workers {
-    end: watch::Sender<()>,
-    threads: Vec<std::thread::JoinHandle<()>>,
+impl Current {
+    /// Looks after the certificates of `spoken`, if it is spoken.
+    fn new(gateway: Gateway, spoken: Option<&ArcSwap<Spoken>>) -> Self {
+        let watch = spoken.map(|spoken| {
+            let certificates = Arc::clone(&spoken.load().certificates);
+            tokio::spawn(certificates.watch())
+        });
+        Self { gateway, watch }
+    }
 }
 
-/// Bound sockets, as runtimes take them, with their addresses.
-type Listeners = Vec<(TcpListener, SocketAddr)>;
+impl Drop for Current {
+    fn drop(&mut self) {
+        if let Some(watch) = &self.watch {
+            watch.abort();
+        }
+    }
+}
 
 fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).map_err(|error| StartError::Bind {
@@ -146,35 +142,66 @@ fn prepared(listener: TcpListener) -> Result<(TcpListener, SocketAddr), StartErr
         .map_err(StartError::Socket)
 }
 
+/// Has this process open as many files as `plan` needs, or `plan` need no more
+/// than the system allows.
+pub fn fit(plan: &mut Plan) {
+    if let Some(few) = process::open_files_for(plan.limits.connections) {
+        warn!(
+            "{} files may be opened, which are enough for {} connections: no more are taken, instead of limits.connections = {}; \
+             raise the limit (LimitNOFILE in a unit, ulimit -Hn), or lower limits.connections",
+            few.files, few.connections, plan.limits.connections
+        );
+        plan.limits.connections = few.connections;
+    }
+}
+
 /// Starts the gateway of `plan` on threads of its own, and its admin paths on
 /// the runtime that calls.
 ///
 /// # Errors
 /// See [`StartError`]; nothing is left running.
 pub async fn start(plan: Plan) -> Result<Running, StartError> {
-    let listeners = plan
-        .server
-        .listen
-        .get_ref()
-        .iter()
-        .map(|address| bind(address.get(), "listen"));
-    let listeners: Result<Vec<_>, _> = listeners.collect();
-    start_on(plan, listeners?).await
+    start_on(plan, Sockets::default()).await
 }
 
-/// Sockets that are bound already.
-#[derive(Debug)]
+/// Sockets that are bound already; where there are none of a kind, those of the
+/// plan are bound.
+#[derive(Debug, Default)]
 pub struct Sockets {
     /// For visitors without TLS.
     pub plain: Vec<TcpListener>,
-    /// For visitors over TLS; without any, those of the plan are bound.
+    /// For visitors over TLS.
     pub tls: Vec<TcpListener>,
+    /// For operators.
+    pub admin: Option<TcpListener>,
 }
 
 impl From<Vec<TcpListener>> for Sockets {
     fn from(plain: Vec<TcpListener>) -> Self {
-        let tls = Vec::new();
-        Self { plain, tls }
+        Self {
+            plain,
+            ..Self::default()
+        }
+    }
+}
+
+impl Sockets {
+    /// Binds what `plan` asks for and is not there.
+    fn complete(mut self, plan: &Plan) -> Result<Self, StartError> {
+        if self.plain.is_empty() {
+            let listen = plan.server.listen.get_ref().iter();
+            let bound = listen.map(|address| bind(address.get(), "listen"));
+            self.plain = bound.collect::<Result<_, _>>()?;
+        }
+        if let Some(tls) = plan.tls.as_ref().filter(|_| self.tls.is_empty()) {
+            let bound = tls.listen.iter();
+            let bound = bound.map(|address| bind(*address, "tls.listen"));
+            self.tls = bound.collect::<Result<_, _>>()?;
+        }
+        if let (None, Some(address)) = (&self.admin, plan.server.admin_listen) {
+            self.admin = Some(bind(address.get(), "admin_listen")?);
+        }
+        Ok(self)
     }
 }
 
@@ -183,108 +210,54 @@ impl From<Vec<TcpListener>> for Sockets {
 ///
 /// # Errors
 /// See [`StartError`]; nothing is left running.
-pub async fn start_on(mut plan: Plan, sockets: impl Into<Sockets>) -> Result<Running, StartError> {
-    let mut sockets: Sockets = sockets.into();
-    if let Some(tls) = plan.tls.as_ref().filter(|_| sockets.tls.is_empty()) {
-        let bound = tls
-            .listen
-            .iter()
-            .map(|address| bind(*address, "tls.listen"));
-        sockets.tls = bound.collect::<Result<_, _>>()?;
-    }
+pub async fn start_on(plan: Plan, sockets: impl Into<Sockets>) -> Result<Running, StartError> {
+    let sockets = sockets.into().complete(&plan)?;
     let ready = |sockets: Vec<TcpListener>| sockets.into_iter().map(prepared).collect();
-    let listeners: Result<Listeners, StartError> = ready(sockets.plain);
+    let plain: Result<Listeners, StartError> = ready(sockets.plain);
     let secured: Result<Listeners, StartError> = ready(sockets.tls);
-    let (listeners, secured) = (listeners?, secured?);
-    let keys = plan.take_keys().map_err(StartError::Key)?;
-    let assertions = plan.take_assertions().map_err(StartError::Key)?;
-    let bounds = Bounds {
-        connect: plan.limits.wechat_connect_timeout.get(),
-        total: plan.limits.wechat_timeout.get(),
-        calls: plan.limits.wechat_calls,
-    };
-    let api = Api::new(bounds).map_err(|error| StartError::Api(reason(&error)))?;
-    let admin = plan
-        .server
-        .admin_listen
-        .map(|address| bind(address.get(), "admin_listen").and_then(prepared))
-        .transpose()?;
-    let ended = Arc::new(Revocations::default());
-    let state_dir = plan.state_dir();
-    let store = Store::open(plan.store, state_dir, Arc::clone(&ended)).await?;
-    let sessions = Arc::new(Sessions::new(
-        keys,
-        plan.cookies,
-        ended,
-        plan.idle_timeout,
-        plan.max_lifetime,
-    ));
-    let routes = Arc::new(plan.routes);
-    let in_flight = Arc::new(AtomicUsize::new(0));
-    let logins = Arc::new(Logins::new(&plan.limits));
-    let keeper = Keeper::new(api.clone(), Arc::clone(&store), Arc::clone(&sessions));
-    let accounts = plan.accounts.into_iter().map(|planned| planned.account);
-    let (stop, stopped) = watch::channel(false);
-    let operators = Admin {
-        store: Arc::clone(&store),
-        sessions: Arc::clone(&sessions),
-        accounts: accounts.collect(),
-        stopped: stopped.clone(),
-    };
-    let gateway = Gateway {
-        callbacks: Arc::new(Callbacks::new(
-            api,
-            Arc::clone(&sessions),
-            keeper.clone(),
-            Arc::clone(&store),
-            Arc::clone(&routes),
-            Arc::clone(&logins),
-        )),
-        store,
-        keeper,
-        logins,
-        routes,
-        sessions,
-        assertions: assertions.map(Arc::new),
-        resolver: Resolver::default(),
-        scheme: plan.server.public_scheme,
-        https: Https {
-            hsts: (plan.tls.as_ref()).and_then(|tls| tls.hsts.map(Hsts::header)),
-            redirect: plan.tls.as_ref().is_some_and(|tls| tls.redirect_http),
-        },
-        allowed_underscores: Arc::new(
-            (plan.server.underscore_headers.iter())
-                .map(|name| name.0.clone())
-                .collect(),
-        ),
-        trusted_proxies: Arc::new(plan.server.trusted_proxies),
-        in_flight: Arc::clone(&in_flight),
-    };
-    let spoken = |tls: &TlsPlan| {
-        let config = tls::config(&tls.certificates, tls.min_version).map_err(StartError::Tls)?;
-        Ok::<_, StartError>((Arc::clone(&tls.certificates), config))
-    };
-    let tls = plan.tls.as_ref().map(spoken).transpose()?;
-    let certificates = tls
-        .as_ref()
-        .map(|(certificates, _)| Arc::clone(certificates));
-    let doors = Doors {
-        tls,
-        h2c: plan.server.h2c,
-        connections: Arc::new(Connections::new(&plan.limits)),
-        header_timeout: plan.limits.header_timeout.get(),
-    };
+    let listeners = [plain?, secured?];
+    let admin = sockets.admin.map(prepared).transpose()?;
+    let (fixed, h2c) = (Fixed::of(&plan), plan.server.h2c);
     let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let threads = plan.server.threads.map_or_else(cores, NonZeroUsize::get);
+    let lasting = Lasting::open(&plan).await?;
+    let assembled = assemble(plan, &lasting, None)?;
+    let gateway = assembled.gateway;
+    let (stop, stopped) = watch::channel(false);
+    let doors = Doors {
+        manners: Arc::new(ArcSwap::from_pointee(assembled.manners)),
+        spoken: assembled
+            .spoken
+            .map(|spoken| Arc::new(ArcSwap::from_pointee(spoken))),
+        connections: Arc::clone(&lasting.connections),
+        h2c,
+        stopped,
+    };
+    let (workers, mut successors) = Workers::start(threads, &gateway, &doors, &listeners)?;
+    let (live, successor) = Live::new(gateway.clone());
+    successors.push(successor);
+    let record = Record::default();
+    record.started();
+    let operators = Admin {
+        live,
+        record: record.clone(),
+        stopped: doors.stopped,
+    };
+    let addresses = |listeners: &Listeners| listeners.iter().map(|(_, address)| *address).collect();
+    let [plain, secured] = &listeners;
     let running = Running {
-        listen: listeners.iter().map(|(_, address)| *address).collect(),
-        listen_tls: secured.iter().map(|(_, address)| *address).collect(),
+        listen: addresses(plain),
+        listen_tls: addresses(secured),
         admin: admin.as_ref().map(|(_, address)| *address),
+        record,
+        lasting,
+        fixed,
+        current: Mutex::new(Current::new(gateway, doors.spoken.as_deref())),
+        manners: doors.manners,
+        spoken: doors.spoken,
+        successors,
         stop,
-        in_flight,
-        drain_timeout: plan.server.drain_timeout.get(),
-        workers: Workers::start(threads, &gateway, &doors, [&listeners, &secured], &stopped)?,
-        watch: certificates.map(|certificates| tokio::spawn(certificates.watch())),
+        workers,
         admin_task: admin.map(|(listener, _)| tokio::spawn(admin::serve(listener, operators))),
     };
     for address in &running.listen {
@@ -299,156 +272,106 @@ pub async fn start_on(mut plan: Plan, sockets: impl Into<Sockets>) -> Result<Run
     Ok(running)
 }
 
-impl Workers {
-    fn start(
-        count: usize,
-        gateway: &Gateway,
-        doors: &Doors,
-        listeners: [&Listeners; 2],
-        stopped: &watch::Receiver<bool>,
-    ) -> std::io::Result<Self> {
-        let (end, _) = watch::channel(());
-        let mut workers = Self {
-            end,
-            threads: Vec::with_capacity(count),
-        };
-        for _ in 0..count {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            let [plain, secured] = listeners.map(|listeners| {
-                let sockets = listeners.iter();
-                let sockets =
-                    sockets.map(|(listener, address)| Ok((listener.try_clone()?, *address)));
-                sockets.collect::<std::io::Result<Listeners>>()
-            });
-            let service = serve(
-                gateway.clone(),
-                doors.clone(),
-                [plain?, secured?],
-                stopped.clone(),
-            );
-            let mut end = workers.end.subscribe();
-            let work = move || {
-                runtime.block_on(async {
-                    service.await;
-                    // Requests on their way are driven here until the end.
-                    let _ = end.changed().await;
-                });
-            };
-            let thread = std::thread::Builder::new().name("wxgate".to_owned());
-            workers.threads.push(thread.spawn(work)?);
-        }
-        Ok(workers)
-    }
-
-    /// Ends the threads, and with them what still runs on them.
-    fn end(self) {
-        drop(self.end);
-        for thread in self.threads {
-            // A thread that panicked has ended too.
-            let _ = thread.join();
-        }
-    }
-}
-
-/// What all threads share of how visitors' connections are taken.
-#[derive(Clone, Debug)]
-struct Doors {
-    tls: Option<(Arc<Certificates>, Arc<rustls::ServerConfig>)>,
-    h2c: bool,
-    connections: Arc<Connections>,
-    header_timeout: Duration,
-}
-
-async fn serve(
-    gateway: Gateway,
-    doors: Doors,
-    [plain, secured]: [Listeners; 2],
-    stopped: watch::Receiver<bool>,
-) {
-    let conf = ServerConf {
-        upstream_keepalive_pool_size: UPSTREAM_POOL,
-        ..ServerConf::default()
-    };
-    let trusted_proxies = Arc::clone(&gateway.trusted_proxies);
-    let mut proxy = http_proxy(&Arc::new(conf), gateway);
-    let mut options = HttpServerOptions::default();
-    options.h2c = doors.h2c;
-    options.h2_idle_timeout = Some(H2_IDLE_TIMEOUT);
-    proxy.server_options = Some(options);
-    let proxy = Arc::new(proxy);
-    let front = || Front {
-        app: Arc::clone(&proxy),
-        connections: Arc::clone(&doors.connections),
-        trusted_proxies: Arc::clone(&trusted_proxies),
-        header_timeout: doors.header_timeout,
-    };
-    let over_tls = async {
-        if let Some((certificates, config)) = doors.tls {
-            let app = Secured {
-                front: Arc::new(front()),
-                certificates,
-                config,
-                patience: doors.header_timeout,
-            };
-            accept(app, secured, TLS_READ_AHEAD, stopped.clone()).await;
-        }
-    };
-    tokio::join!(accept(front(), plain, 0, stopped.clone()), over_tls);
-}
-
-/// Accepts connections for `app` until the stop. Up to `read_ahead` bytes are read
-/// before somebody asks for them.
-async fn accept<A: ServerApp + Send + Sync + 'static>(
-    app: A,
-    listeners: Listeners,
-    read_ahead: usize,
-    stopped: watch::Receiver<bool>,
-) {
-    if listeners.is_empty() {
-        // A service without sockets ends at once, and has the app clean up.
-        return;
-    }
-    let mut service = Service::new("wxgate".to_owned(), app);
-    let mut fds = Fds::new();
-    for (listener, address) in listeners {
-        let address = address.to_string();
-        let buffer = L4BufferSettings::default().read(read_ahead);
-        service.add_listener(ListenerConfig::tcp(&address).l4_buffer(buffer));
-        fds.add(address, listener.into_raw_fd());
-    }
-    let (ready, _) = watch::channel(false);
-    service
-        .start_service(
-            Some(Arc::new(Mutex::new(fds))),
-            stopped,
-            1,
-            ServiceReadyNotifier::new(ready),
-        )
-        .await;
-}
-
 impl Running {
+    /// Reads the file at `path` anew and serves what it says from the next request
+    /// on. With a mistake in it, nothing changes. What came of it is told in the
+    /// log and in [`Self::record`].
+    pub fn reload(&self, path: &Path) {
+        let plan = Plan::load(path).map_err(|mistakes| mistakes.to_string());
+        let applied = plan.and_then(|mut plan| {
+            fit(&mut plan);
+            self.apply(plan).map_err(|error| error.to_string())
+        });
+        match applied {
+            Ok(waits) if waits.is_empty() => info!("{} was read anew and holds", path.display()),
+            Ok(waits) => warn!(
+                "{} was read anew and holds, but for {}, which a restart or an upgrade changes",
+                path.display(),
+                waits.join(", ")
+            ),
+            Err(message) => error!(
+                "{} was read anew and changes nothing, for there is a mistake; what held before goes on:\n{}",
+                path.display(),
+                message.trim_end()
+            ),
+        }
+    }
+
+    /// Serves what `plan` says from the next request on; requests on their way keep
+    /// what they began with. Says which settings wait for a restart.
+    ///
+    /// # Errors
+    /// When something cannot be had; nothing has changed then.
+    pub fn apply(&self, plan: Plan) -> Result<Vec<&'static str>, AssemblyError> {
+        let mut current = self.current.lock();
+        let new = Fixed::of(&plan);
+        let (waits, level) = (self.fixed.differences(&new), plan.log.level);
+        let warnings = plan.warnings();
+        let assembled = match assemble(plan, &self.lasting, Some(&current.gateway)) {
+            Ok(assembled) => assembled,
+            Err(error) => {
+                self.record.refused(&error.to_string());
+                return Err(error);
+            }
+        };
+        for warning in warnings {
+            warn!("{warning}");
+        }
+        let Assembled {
+            mut gateway,
+            manners,
+            spoken,
+            limits,
+        } = assembled;
+        if !self.fixed.speaks_tls_like(&new) {
+            // Nobody is sent to where nobody listens yet.
+            gateway.https = current.gateway.https.clone();
+        }
+        logging::set_level(level);
+        self.lasting.connections.allow(&limits);
+        self.manners.store(Arc::new(manners));
+        if let (Some(now), Some(new)) = (&self.spoken, spoken) {
+            now.store(Arc::new(new));
+        }
+        for successor in &self.successors {
+            successor.succeed(gateway.clone());
+        }
+        *current = Current::new(gateway, self.spoken.as_deref());
+        self.record.applied(&waits);
+        Ok(waits)
+    }
+
     /// Takes no new connections, waits for the requests on their way as long as
     /// `drain_timeout` allows, and ends.
     pub async fn stop(self) {
         self.stop.send_replace(true);
-        let idle = async {
-            while self.in_flight.load(Ordering::Relaxed) > 0 {
-                tokio::time::sleep(LAST_BYTES).await;
-            }
-            tokio::time::sleep(LAST_BYTES).await;
-        };
-        if tokio::time::timeout(self.drain_timeout, idle)
+        let patience = self.manners.load().drain_timeout;
+        if tokio::time::timeout(patience, self.drained())
             .await
             .is_err()
         {
             warn!("requests were cut off: they did not end within server.drain_timeout");
         }
-        for task in [self.admin_task, self.watch].into_iter().flatten() {
+        if let Some(task) = self.admin_task {
             task.abort();
         }
         let workers = self.workers;
         // Threads are waited for, which an async task must not do.
         let _ = tokio::task::spawn_blocking(move || workers.end()).await;
+    }
+
+    /// Waits for the last request, and closes the connections on which nothing is
+    /// asked for.
+    async fn drained(&self) {
+        let linger = Instant::now() + LINGER;
+        let is_open = || {
+            let asked = self.lasting.in_flight.load(Ordering::Relaxed) > 0;
+            asked || (self.lasting.connections.open() > 0 && Instant::now() < linger)
+        };
+        while is_open() {
+            tokio::time::sleep(LAST_BYTES).await;
+        }
+        self.workers.leave();
+        tokio::time::sleep(LAST_BYTES).await;
     }
 }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::apps::ServerApp;
 use pingora::protocols::raw_connect::ProxyDigest;
@@ -50,11 +51,29 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 /// How long the end of a connection may take to write.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// How TLS is spoken, with `certificates`.
-///
-/// # Errors
-/// When the system gives no random bytes for the tickets' keys.
-pub fn config(
+/// How TLS is spoken, as `gateway.toml` says at present.
+#[derive(Debug)]
+pub struct Spoken {
+    /// With what, for which hosts.
+    pub certificates: Arc<Certificates>,
+    config: Arc<ServerConfig>,
+}
+
+impl Spoken {
+    /// With `certificates`, and no version before `oldest`.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes for the tickets' keys.
+    pub fn new(certificates: Arc<Certificates>, oldest: MinVersion) -> Result<Self, rustls::Error> {
+        let config = config(&certificates, oldest)?;
+        Ok(Self {
+            certificates,
+            config,
+        })
+    }
+}
+
+fn config(
     certificates: &Arc<Certificates>,
     oldest: MinVersion,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
@@ -74,12 +93,8 @@ pub fn config(
 pub struct Secured<A> {
     /// What serves them once they are secured.
     pub front: Arc<Front<A>>,
-    /// Which hosts there are.
-    pub certificates: Arc<Certificates>,
     /// How TLS is spoken.
-    pub config: Arc<ServerConfig>,
-    /// How long a handshake may take.
-    pub patience: Duration,
+    pub spoken: Arc<ArcSwap<Spoken>>,
 }
 
 /// Why a handshake came to nothing, for whoever looks into a trouble.
@@ -94,13 +109,14 @@ enum Broken {
 impl<A> Secured<A> {
     async fn handshake(&self, stream: Stream) -> Result<Secure, Broken> {
         let began = std::time::Instant::now();
+        let spoken = self.spoken.load_full();
         let mut start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         let name = start
             .accepted
             .client_hello()
             .server_name()
             .map(str::to_owned);
-        if self.certificates.find(name.as_deref()).is_none() {
+        if spoken.certificates.find(name.as_deref()).is_none() {
             start.io.write_all(&UNRECOGNIZED_NAME).await?;
             start.io.flush().await?;
             Shutdown::shutdown(&mut *start.io).await;
@@ -108,7 +124,7 @@ impl<A> Secured<A> {
                 name.unwrap_or_else(|| "who names no host".to_owned()),
             ));
         }
-        let stream = start.into_stream(Arc::clone(&self.config)).await?;
+        let stream = start.into_stream(Arc::clone(&spoken.config)).await?;
         Ok(Secure::new(stream, began.elapsed()))
     }
 }
@@ -127,7 +143,8 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Secured<A> {
             .and_then(|digest| digest.peer_addr().map(ToString::to_string));
         // In a box, or every connection would have the room that a handshake takes.
         let handshake = Box::pin(self.handshake(stream));
-        match tokio::time::timeout(self.patience, handshake).await {
+        let patience = self.front.manners.load().header_timeout;
+        match tokio::time::timeout(patience, handshake).await {
             Ok(Ok(stream)) => {
                 return self.front.serve(Box::new(stream), place, shutdown).await;
             }
@@ -137,9 +154,7 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Secured<A> {
         None
     }
 
-    async fn cleanup(&self) {
-        self.front.app.cleanup().await;
-    }
+    async fn cleanup(&self) {}
 }
 
 /// A connection behind its handshake.

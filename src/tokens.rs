@@ -173,6 +173,17 @@ impl Keeper {
         }
     }
 
+    /// The same with another way to WeChat and other keys, and all that is
+    /// remembered.
+    #[must_use]
+    pub fn with(&self, api: Api, sessions: Arc<Sessions>) -> Self {
+        Self {
+            api,
+            sessions,
+            ..self.clone()
+        }
+    }
+
     /// Keeps the tokens of a session that is being opened at `now`.
     ///
     /// # Errors

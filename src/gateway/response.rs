@@ -4,6 +4,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
+use crate::connection::Lasting;
 use crate::cookies::CookieSettings;
 use crate::identity;
 use crate::reply::Trouble;
@@ -62,9 +63,9 @@ pub(super) fn trouble_of(error: &Error) -> Option<Trouble> {
     }
 }
 
-/// Whether what follows `response` may go on for longer than a session: the
+/// What follows `response`, if it may go on for longer than a session: the
 /// messages of a WebSocket, a stream of events.
-pub(super) fn outlives_its_request(response: &ResponseHeader) -> bool {
+pub(super) fn lasting(response: &ResponseHeader) -> Option<Lasting> {
     let events = || {
         let kind = response.headers.get(header::CONTENT_TYPE);
         kind.is_some_and(|kind| {
@@ -73,7 +74,10 @@ pub(super) fn outlives_its_request(response: &ResponseHeader) -> bool {
             kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
         })
     };
-    response.status == StatusCode::SWITCHING_PROTOCOLS || events()
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Some(Lasting::Socket);
+    }
+    events().then_some(Lasting::Events)
 }
 
 /// Whether a cache between may keep `response` and give it to others: it says

@@ -37,7 +37,7 @@ enum Kind {
 }
 
 /// `[store]`, resolved.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Where it is kept.
     pub place: Place,
@@ -46,7 +46,7 @@ pub struct Settings {
 }
 
 /// Where it is kept, resolved.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Place {
     /// In this process, but for revocations.
     Memory,

@@ -20,7 +20,7 @@ pub const API_FALLBACK_URL: &str = "https://api2.weixin.qq.com";
 
 /// An appid: `wx` and 16 hexadecimal digits with WeChat, other letters with a
 /// simulator. Public.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct AppId(String);
 

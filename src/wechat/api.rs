@@ -46,8 +46,7 @@ pub struct Api {
     /// the secret, or would not find the address.
     plain: reqwest::Client,
     turns: Arc<Semaphore>,
-    /// How long to wait for one.
-    patience: Duration,
+    bounds: Bounds,
 }
 
 /// What came of asking about a code that is nobody's.
@@ -65,7 +64,7 @@ pub struct Probe {
 const NOBODYS_CODE: &str = "wxgate-doctor-nobodys-code";
 
 /// How long calls may take, and how many there may be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// To connect, TLS included.
     pub connect: Duration,
@@ -210,8 +209,13 @@ impl Api {
             turns: Arc::new(Semaphore::new(
                 bounds.calls.get().min(Semaphore::MAX_PERMITS),
             )),
-            patience: bounds.total,
+            bounds,
         })
+    }
+
+    /// Within what bounds.
+    pub fn bounds(&self) -> Bounds {
+        self.bounds
     }
 
     /// Exchanges a code for a grant. The code is spent afterwards, unless the
@@ -338,7 +342,7 @@ impl Api {
         query: &Secret,
         hidden: &[&str],
     ) -> Result<Map<String, Value>, ApiError> {
-        let turn = tokio::time::timeout(self.patience, self.turns.acquire()).await;
+        let turn = tokio::time::timeout(self.bounds.total, self.turns.acquire()).await;
         let Ok(Ok(_turn)) = turn else {
             return Err(ApiError::NotSent(
                 "limits.wechat_calls wait for WeChat, and none ended in time".to_owned(),

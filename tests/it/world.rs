@@ -200,6 +200,7 @@ impl World {
         let sockets = Sockets {
             plain: vec![plain],
             tls: vec![tls],
+            admin: None,
         };
         let https = |text: String| {
             text.replacen("[session]", &table, 1)

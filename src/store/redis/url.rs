@@ -10,8 +10,10 @@ use ::redis::cluster::ClusterClient;
 use ::redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use ::redis::{Client, ConnectionAddr, IntoConnectionInfo as _, TlsMode};
 use percent_encoding::percent_decode_str;
+use sha2::{Digest as _, Sha256};
 
 use super::{CONNECT, RESPONSE};
+
 use crate::secret::Secret;
 
 const FORMS: &str = "expected redis://[user:password@]host[:6379][/db], redis+sentinel://[user:password@]host:26379,host:26379/master[/db] or \
@@ -19,7 +21,16 @@ const FORMS: &str = "expected redis://[user:password@]host[:6379][/db], redis+se
 
 /// A Redis, several behind Sentinels, or a cluster.
 #[derive(Clone)]
-pub struct Url(pub(super) Form);
+pub struct Url(pub(super) Form, Digest);
+
+/// Of the text: whether two are the same is asked without keeping a password.
+type Digest = [u8; 32];
+
+impl PartialEq for Url {
+    fn eq(&self, other: &Self) -> bool {
+        self.1 == other.1
+    }
+}
 
 #[derive(Clone)]
 pub(super) enum Form {
@@ -73,7 +84,8 @@ impl Url {
                 ));
             }
         };
-        Ok(Self(form))
+        let digest = Sha256::digest(secret.expose().as_bytes()).into();
+        Ok(Self(form, digest))
     }
 }
 
