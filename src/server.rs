@@ -282,18 +282,25 @@ impl Running {
             fit(&mut plan);
             self.apply(plan).map_err(|error| error.to_string())
         });
+        let path = path.display();
         match applied {
-            Ok(waits) if waits.is_empty() => info!("{} was read anew and holds", path.display()),
-            Ok(waits) => warn!(
-                "{} was read anew and holds, but for {}, which a restart or an upgrade changes",
-                path.display(),
-                waits.join(", ")
-            ),
-            Err(message) => error!(
-                "{} was read anew and changes nothing, for there is a mistake; what held before goes on:\n{}",
-                path.display(),
-                message.trim_end()
-            ),
+            Ok(waits) => {
+                self.record.applied(&waits);
+                match waits.is_empty() {
+                    true => info!("{path} was read anew and holds"),
+                    false => warn!(
+                        "{path} was read anew and holds, but for {}, which a restart or an upgrade changes",
+                        waits.join(", ")
+                    ),
+                }
+            }
+            Err(message) => {
+                self.record.refused(&message);
+                error!(
+                    "{path} was read anew and changes nothing, for there is a mistake; what held before goes on:\n{}",
+                    message.trim_end()
+                );
+            }
         }
     }
 
@@ -307,13 +314,7 @@ impl Running {
         let new = Fixed::of(&plan);
         let (waits, level) = (self.fixed.differences(&new), plan.log.level);
         let warnings = plan.warnings();
-        let assembled = match assemble(plan, &self.lasting, Some(&current.gateway)) {
-            Ok(assembled) => assembled,
-            Err(error) => {
-                self.record.refused(&error.to_string());
-                return Err(error);
-            }
-        };
+        let assembled = assemble(plan, &self.lasting, Some(&current.gateway))?;
         for warning in warnings {
             warn!("{warning}");
         }
@@ -337,7 +338,6 @@ impl Running {
             successor.succeed(gateway.clone());
         }
         *current = Current::new(gateway, self.spoken.as_deref());
-        self.record.applied(&waits);
         Ok(waits)
     }
 

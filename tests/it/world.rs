@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Once;
 
 use wxgate::config::Plan;
+use wxgate::reload::Reloads;
 use wxgate::secret::Secret;
 use wxgate::server::{self, Running, Sockets};
 use wxgate::signing::{Keyring, generate_key};
@@ -222,8 +223,9 @@ impl World {
         let app = App::start().await;
         let simulator = simulator(gateway).await;
         let text = change(gateway_toml(gateway, app.addr, &simulator, &extra));
-        let plan = Plan::parse(&files.path().join("gateway.toml"), &text)
-            .unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let path = files.path().join("gateway.toml");
+        std::fs::write(&path, &text).unwrap();
+        let plan = Plan::parse(&path, &text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let running = server::start_on(plan, sockets).await.unwrap();
         Self {
             gateway,
@@ -296,6 +298,16 @@ impl World {
         let (answer, rest) = browser.visit(self.simulator.addr(), &yes).await;
         trail.extend(rest);
         (answer, trail)
+    }
+
+    /// Changes `gateway.toml` and has the gateway read it; what came of that.
+    pub fn reload(&self, change: impl FnOnce(String) -> String) -> Reloads {
+        let path = self.dir().join("gateway.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, change(text)).unwrap();
+        let running = self.running.as_ref().unwrap();
+        running.reload(&path);
+        running.record.get()
     }
 
     /// The word by which this gateway's operators are known.
