@@ -40,9 +40,10 @@
 //! | module | what it is |
 //! |---|---|
 //! | `demo` | simulator, shop and gateway on loopback |
-//! | `server` | listeners, threads, another plan, drain |
+//! | `server` | listeners, threads, another plan, another process, drain |
 //! | `admin` | health, readiness, the end of sessions, for operators |
 //! | `assembly` | from a plan to a gateway, and what outlives the plan |
+//! | `handover` | listening sockets, from one process to the next |
 //! | `reload` | `gateway.toml`, read anew: when, and what came of it |
 //! | `doctor` | what would go wrong for the first visitor |
 //! | `logging` | which lines are written, and where |
@@ -199,6 +200,7 @@ pub mod demo;
 pub mod doctor;
 pub mod endpoints;
 pub mod gateway;
+pub mod handover;
 pub mod html;
 pub mod identity;
 pub mod limits;

@@ -16,10 +16,13 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use wxgate::admin::{self, Order, Sent};
 use wxgate::config::{LogTable, Plan};
+use wxgate::handover::Inherited;
 use wxgate::identity::assertion;
+use wxgate::process::State;
 use wxgate::reload::Watched;
 use wxgate::revocation::Revocations;
 use wxgate::route::Auth;
+use wxgate::server::Running;
 use wxgate::simulator::{Settings, SimAccount, Simulator};
 use wxgate::store::{Place, Store};
 use wxgate::{demo, doctor, logging, process, server, signing};
@@ -154,11 +157,13 @@ struct DemoArguments {
 }
 
 fn main() -> ExitCode {
+    // Before there are threads; see `Inherited::take`.
+    let inherited = Inherited::take();
     let arguments = Arguments::parse();
     // The one crypto provider of this process. It fails only where there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match arguments.command {
-        Command::Run(file) => run(&file),
+        Command::Run(file) => run(&file, inherited),
         Command::Check(file) => check(&file),
         Command::Doctor(file) => examine(&file),
         Command::Keygen(kind) => keygen(&kind),
@@ -187,7 +192,9 @@ fn load(file: &ConfigFile) -> Result<Plan, ExitCode> {
     })
 }
 
-fn run(file: &ConfigFile) -> ExitCode {
+fn run(file: &ConfigFile, inherited: Inherited) -> ExitCode {
+    // As it is named now: a new one may stand there when it is asked for.
+    let program = std::env::current_exe();
     // Before it is read, so that no change is missed.
     let mut watched = Watched::new(file.config.clone());
     let mut plan = match load(file) {
@@ -206,26 +213,84 @@ fn run(file: &ConfigFile) -> ExitCode {
         Ok(runtime) => runtime,
         Err(code) => return code,
     };
-    serve(&runtime, async |signals| match server::start(plan).await {
-        Ok(running) => {
-            loop {
-                let asked = tokio::select! {
-                    signal = signals.next() => signal,
-                    () = watched.changed() => Asked::Reload,
-                };
-                match asked {
-                    Asked::Stop => break,
-                    Asked::Reload => {
-                        watched.is_read();
-                        running.reload(watched.path());
-                    }
+    serve(&runtime, async |signals| {
+        let running = match server::start_on(plan, inherited).await {
+            Ok(running) => running,
+            Err(error) => return fail(error),
+        };
+        process::tell_supervisor(State::Ready);
+        loop {
+            let asked = tokio::select! {
+                signal = signals.next() => signal,
+                () = watched.changed() => Asked::Reload,
+            };
+            match asked {
+                Asked::Stop => {
+                    process::tell_supervisor(State::Stopping);
+                    break;
                 }
+                Asked::Reload => {
+                    process::tell_supervisor(State::Reloading);
+                    watched.is_read();
+                    running.reload(watched.path());
+                    process::tell_supervisor(State::Ready);
+                }
+                Asked::Upgrade => match upgrade(&running, &program, signals).await {
+                    Upgraded::To(next) => {
+                        process::tell_supervisor(State::Followed(next));
+                        break;
+                    }
+                    Upgraded::No => {}
+                    Upgraded::Stop => {
+                        process::tell_supervisor(State::Stopping);
+                        break;
+                    }
+                },
             }
-            running.stop().await;
-            ExitCode::SUCCESS
         }
-        Err(error) => fail(error),
+        running.stop().await;
+        ExitCode::SUCCESS
     })
+}
+
+/// What became of an upgrade.
+enum Upgraded {
+    /// This process took over.
+    To(u32),
+    /// None did.
+    No,
+    /// A stop came first.
+    Stop,
+}
+
+/// Has the program at the place of this one's take over, with the same arguments.
+async fn upgrade(
+    running: &Running,
+    program: &std::io::Result<PathBuf>,
+    signals: &mut Signals,
+) -> Upgraded {
+    let program = match program {
+        Ok(program) => program,
+        Err(error) => {
+            tracing::error!("no upgrade: it is not known where this program lies ({error})");
+            return Upgraded::No;
+        }
+    };
+    tracing::info!("upgrading: {} is started and takes over", program.display());
+    let stopped = async { while !matches!(signals.next().await, Asked::Stop) {} };
+    tokio::select! {
+        taken = running.hand_over(program, std::env::args_os().skip(1)) => match taken {
+            Ok(next) => {
+                tracing::info!("process {next} serves: requests on their way here may finish");
+                Upgraded::To(next)
+            }
+            Err(error) => {
+                tracing::error!("the next process did not take over, and this one goes on: {error}");
+                Upgraded::No
+            }
+        },
+        () = stopped => Upgraded::Stop,
+    }
 }
 
 /// What a signal asks for.
@@ -234,6 +299,8 @@ enum Asked {
     Stop,
     /// SIGHUP: to read gateway.toml again.
     Reload,
+    /// SIGUSR2: to have the program that lies there now take over.
+    Upgrade,
 }
 
 /// The signals that are listened to. They are taken before anything is said to
@@ -242,6 +309,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    user: Signal,
 }
 
 impl Signals {
@@ -250,6 +318,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            user: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -259,6 +328,7 @@ impl Signals {
             _ = self.terminate.recv() => Asked::Stop,
             _ = self.interrupt.recv() => Asked::Stop,
             _ = self.hangup.recv() => Asked::Reload,
+            _ = self.user.recv() => Asked::Upgrade,
         };
         if matches!(asked, Asked::Stop) {
             tracing::info!("stopping: requests on their way may finish");
@@ -266,10 +336,11 @@ impl Signals {
         asked
     }
 
-    /// Waits for SIGTERM or SIGINT, where there is no file to read again.
+    /// Waits for SIGTERM or SIGINT, where there is no file to read again and
+    /// nothing to hand over.
     async fn until_stopped(&mut self) {
         while !matches!(self.next().await, Asked::Stop) {
-            tracing::warn!("SIGHUP has nothing to read again here, and does nothing");
+            tracing::warn!("SIGHUP and SIGUSR2 do nothing here");
         }
     }
 }

@@ -7,6 +7,35 @@ use std::num::NonZeroUsize;
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
 };
+use sd_notify::{NotifyState, notify};
+
+/// What the supervisor (systemd) is told of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It serves.
+    Ready,
+    /// It reads its configuration anew, and will be ready again.
+    Reloading,
+    /// The process with this number has taken its place.
+    Followed(u32),
+    /// It ends.
+    Stopping,
+}
+
+/// Tells the supervisor, if there is one that wants to know (sd_notify(3)).
+pub fn tell_supervisor(state: State) {
+    let told = match state {
+        State::Ready => notify(&[NotifyState::Ready]),
+        State::Reloading => {
+            NotifyState::monotonic_usec_now().and_then(|now| notify(&[NotifyState::Reloading, now]))
+        }
+        State::Followed(next) => notify(&[NotifyState::MainPid(next), NotifyState::Ready]),
+        State::Stopping => notify(&[NotifyState::Stopping]),
+    };
+    if let Err(error) = told {
+        tracing::warn!("the supervisor could not be told that this process is {state:?}: {error}");
+    }
+}
 
 /// Files that are open besides connections: logs, listeners, libraries.
 const OTHER_FILES: u64 = 64;

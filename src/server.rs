@@ -15,7 +15,8 @@
 //! microseconds can be heard before Pingora has taken note that the upgrade
 //! request has no body, and the WebSocket is closed as soon as it is open.
 
-use std::net::{SocketAddr, TcpListener};
+use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,17 +31,19 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use self::fixed::Fixed;
-use self::workers::{Doors, Listeners, Workers};
+use self::sockets::{Listeners, Sockets};
+use self::workers::{Doors, Workers};
 use crate::admin::{self, Admin};
 use crate::assembly::{Assembled, AssemblyError, Lasting, assemble};
 use crate::config::Plan;
-use crate::connection::Manners;
 use crate::gateway::{Gateway, Live, Successor};
+use crate::handover::{self, Inherited, NotTaken};
 use crate::reload::Record;
 use crate::tls::Spoken;
 use crate::{logging, process};
 
 mod fixed;
+mod sockets;
 mod workers;
 
 /// How long the last bytes of an answer may take after its request is counted
@@ -70,6 +73,9 @@ pub enum StartError {
     /// What the plan asks for cannot be had.
     #[error(transparent)]
     Assembly(#[from] AssemblyError),
+    /// The process before did not do its part.
+    #[error("the process before this one did not hand over ({0}); it goes on, or has ended")]
+    Predecessor(std::io::Error),
     /// No thread, or no runtime on it.
     #[error("a worker thread cannot be started: {0}")]
     Thread(#[from] std::io::Error),
@@ -88,13 +94,14 @@ pub struct Running {
     pub record: Record,
     lasting: Lasting,
     fixed: Fixed,
+    threads: usize,
     current: Mutex<Current>,
-    manners: Arc<ArcSwap<Manners>>,
-    spoken: Option<Arc<ArcSwap<Spoken>>>,
+    doors: Doors,
     /// What gives another gateway to the threads and the admin paths.
-    successors: Vec<Successor>,
+    successors: Mutex<Vec<Successor>>,
     stop: watch::Sender<bool>,
-    workers: Workers,
+    sockets: Sockets,
+    workers: Mutex<Vec<Workers>>,
     admin_task: Option<JoinHandle<()>>,
 }
 
@@ -125,23 +132,6 @@ impl Drop for Current {
     }
 }
 
-fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).map_err(|error| StartError::Bind {
-        address,
-        setting,
-        reason: error.kind(),
-    })
-}
-
-/// A bound socket as a runtime takes it, with its address.
-fn prepared(listener: TcpListener) -> Result<(TcpListener, SocketAddr), StartError> {
-    let usable = listener.set_nonblocking(true);
-    let address = usable.and_then(|()| listener.local_addr());
-    address
-        .map(|address| (listener, address))
-        .map_err(StartError::Socket)
-}
-
 /// Has this process open as many files as `plan` needs, or `plan` need no more
 /// than the system allows.
 pub fn fit(plan: &mut Plan) {
@@ -161,65 +151,25 @@ pub fn fit(plan: &mut Plan) {
 /// # Errors
 /// See [`StartError`]; nothing is left running.
 pub async fn start(plan: Plan) -> Result<Running, StartError> {
-    start_on(plan, Sockets::default()).await
+    start_on(plan, Inherited::default()).await
 }
 
-/// Sockets that are bound already; where there are none of a kind, those of the
-/// plan are bound.
-#[derive(Debug, Default)]
-pub struct Sockets {
-    /// For visitors without TLS.
-    pub plain: Vec<TcpListener>,
-    /// For visitors over TLS.
-    pub tls: Vec<TcpListener>,
-    /// For operators.
-    pub admin: Option<TcpListener>,
-}
-
-impl From<Vec<TcpListener>> for Sockets {
-    fn from(plain: Vec<TcpListener>) -> Self {
-        Self {
-            plain,
-            ..Self::default()
-        }
-    }
-}
-
-impl Sockets {
-    /// Binds what `plan` asks for and is not there.
-    fn complete(mut self, plan: &Plan) -> Result<Self, StartError> {
-        if self.plain.is_empty() {
-            let listen = plan.server.listen.get_ref().iter();
-            let bound = listen.map(|address| bind(address.get(), "listen"));
-            self.plain = bound.collect::<Result<_, _>>()?;
-        }
-        if let Some(tls) = plan.tls.as_ref().filter(|_| self.tls.is_empty()) {
-            let bound = tls.listen.iter();
-            let bound = bound.map(|address| bind(*address, "tls.listen"));
-            self.tls = bound.collect::<Result<_, _>>()?;
-        }
-        if let (None, Some(address)) = (&self.admin, plan.server.admin_listen) {
-            self.admin = Some(bind(address.get(), "admin_listen")?);
-        }
-        Ok(self)
-    }
-}
-
-/// Starts the gateway of `plan` on sockets that are bound already, for those
-/// who must know their ports before they can write the plan.
+/// Starts the gateway of `plan`, on the sockets that were `inherited` where it
+/// asks for their addresses, and relieves the process before, if there is one.
 ///
 /// # Errors
 /// See [`StartError`]; nothing is left running.
-pub async fn start_on(plan: Plan, sockets: impl Into<Sockets>) -> Result<Running, StartError> {
-    let sockets = sockets.into().complete(&plan)?;
-    let ready = |sockets: Vec<TcpListener>| sockets.into_iter().map(prepared).collect();
-    let plain: Result<Listeners, StartError> = ready(sockets.plain);
-    let secured: Result<Listeners, StartError> = ready(sockets.tls);
-    let listeners = [plain?, secured?];
-    let admin = sockets.admin.map(prepared).transpose()?;
+pub async fn start_on(plan: Plan, inherited: impl Into<Inherited>) -> Result<Running, StartError> {
+    let inherited = inherited.into();
+    let sockets = Sockets::of(&plan, inherited.sockets)?;
+    let predecessor = inherited.predecessor;
+    let gone = |error| StartError::Predecessor(error);
     let (fixed, h2c) = (Fixed::of(&plan), plan.server.h2c);
     let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let threads = plan.server.threads.map_or_else(cores, NonZeroUsize::get);
+    if let Some(predecessor) = &predecessor {
+        predecessor.leaves_the_store().await.map_err(gone)?;
+    }
     let lasting = Lasting::open(&plan).await?;
     let assembled = assemble(plan, &lasting, None)?;
     let gateway = assembled.gateway;
@@ -233,7 +183,7 @@ pub async fn start_on(plan: Plan, sockets: impl Into<Sockets>) -> Result<Running
         h2c,
         stopped,
     };
-    let (workers, mut successors) = Workers::start(threads, &gateway, &doors, &listeners)?;
+    let (workers, mut successors) = Workers::start(threads, &gateway, &doors, &sockets.listeners)?;
     let (live, successor) = Live::new(gateway.clone());
     successors.push(successor);
     let record = Record::default();
@@ -241,25 +191,32 @@ pub async fn start_on(plan: Plan, sockets: impl Into<Sockets>) -> Result<Running
     let operators = Admin {
         live,
         record: record.clone(),
-        stopped: doors.stopped,
+        stopped: doors.stopped.clone(),
     };
     let addresses = |listeners: &Listeners| listeners.iter().map(|(_, address)| *address).collect();
-    let [plain, secured] = &listeners;
+    let [plain, secured] = &sockets.listeners;
+    let admin = sockets.admin.as_ref();
+    let admin_task = admin.map(|(listener, _)| Ok(admin::serve(listener.try_clone()?, operators)));
+    let admin_task = admin_task.transpose().map_err(StartError::Socket)?;
     let running = Running {
         listen: addresses(plain),
         listen_tls: addresses(secured),
-        admin: admin.as_ref().map(|(_, address)| *address),
+        admin: admin.map(|(_, address)| *address),
         record,
         lasting,
         fixed,
+        threads,
         current: Mutex::new(Current::new(gateway, doors.spoken.as_deref())),
-        manners: doors.manners,
-        spoken: doors.spoken,
-        successors,
+        doors,
+        successors: Mutex::new(successors),
         stop,
-        workers,
-        admin_task: admin.map(|(listener, _)| tokio::spawn(admin::serve(listener, operators))),
+        sockets,
+        workers: Mutex::new(vec![workers]),
+        admin_task: admin_task.map(tokio::spawn),
     };
+    if let Some(predecessor) = predecessor {
+        predecessor.is_relieved().await.map_err(gone)?;
+    }
     for address in &running.listen {
         info!("listening on {address}");
     }
@@ -330,48 +287,107 @@ impl Running {
         }
         logging::set_level(level);
         self.lasting.connections.allow(&limits);
-        self.manners.store(Arc::new(manners));
-        if let (Some(now), Some(new)) = (&self.spoken, spoken) {
+        self.doors.manners.store(Arc::new(manners));
+        if let (Some(now), Some(new)) = (&self.doors.spoken, spoken) {
             now.store(Arc::new(new));
         }
-        for successor in &self.successors {
+        for successor in self.successors.lock().iter() {
             successor.succeed(gateway.clone());
         }
-        *current = Current::new(gateway, self.spoken.as_deref());
+        *current = Current::new(gateway, self.doors.spoken.as_deref());
         Ok(waits)
+    }
+
+    /// Has another process take over, `program` started with `arguments`: it serves
+    /// whoever connects from then on, and this one is to be stopped. Its process
+    /// number.
+    ///
+    /// # Errors
+    /// When it did not: this process goes on.
+    pub async fn hand_over(
+        &self,
+        program: &Path,
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<u32, NotTaken> {
+        let mut next = handover::Successor::start(program, arguments, &self.sockets.all()?)?;
+        next.is_prepared().await?;
+        let exclusive = self.lasting.store.is_exclusive();
+        if exclusive {
+            // Whoever connects waits, and those who are here are served first.
+            self.stop.send_replace(true);
+            let quiet = self.until(|| self.lasting.in_flight.load(Ordering::Relaxed) == 0);
+            let _ = tokio::time::timeout(LINGER, quiet).await;
+            self.lasting.store.give_up().await;
+        }
+        let taken = next.serves().await;
+        if taken.is_err() && exclusive {
+            self.go_on();
+        }
+        if taken.is_ok()
+            && let Some(task) = &self.admin_task
+        {
+            task.abort();
+        }
+        taken
+    }
+
+    /// Serves again, after no other process did.
+    fn go_on(&self) {
+        if let Err(error) = self.lasting.store.take_back() {
+            error!("the store could not be opened again: {error}");
+        }
+        self.stop.send_replace(false);
+        let gateway = self.current.lock().gateway.clone();
+        let sockets = &self.sockets.listeners;
+        match Workers::start(self.threads, &gateway, &self.doors, sockets) {
+            Ok((workers, successors)) => {
+                self.successors.lock().extend(successors);
+                self.workers.lock().push(workers);
+            }
+            Err(error) => error!("nobody is served any more: no thread can be started ({error})"),
+        }
     }
 
     /// Takes no new connections, waits for the requests on their way as long as
     /// `drain_timeout` allows, and ends.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.stop.send_replace(true);
-        let patience = self.manners.load().drain_timeout;
+        // Whoever connects is refused, or taken by the next process.
+        self.sockets = Sockets::default();
+        let patience = self.doors.manners.load().drain_timeout;
         if tokio::time::timeout(patience, self.drained())
             .await
             .is_err()
         {
             warn!("requests were cut off: they did not end within server.drain_timeout");
         }
-        if let Some(task) = self.admin_task {
+        if let Some(task) = &self.admin_task {
             task.abort();
         }
-        let workers = self.workers;
+        let workers = self.workers.into_inner();
         // Threads are waited for, which an async task must not do.
-        let _ = tokio::task::spawn_blocking(move || workers.end()).await;
+        let end = move || workers.into_iter().for_each(Workers::end);
+        let _ = tokio::task::spawn_blocking(end).await;
     }
 
     /// Waits for the last request, and closes the connections on which nothing is
     /// asked for.
     async fn drained(&self) {
         let linger = Instant::now() + LINGER;
-        let is_open = || {
+        self.until(|| {
             let asked = self.lasting.in_flight.load(Ordering::Relaxed) > 0;
-            asked || (self.lasting.connections.open() > 0 && Instant::now() < linger)
-        };
-        while is_open() {
+            !asked && (self.lasting.connections.open() == 0 || Instant::now() >= linger)
+        })
+        .await;
+        for workers in self.workers.lock().iter() {
+            workers.leave();
+        }
+        tokio::time::sleep(LAST_BYTES).await;
+    }
+
+    async fn until(&self, holds: impl Fn() -> bool) {
+        while !holds() {
             tokio::time::sleep(LAST_BYTES).await;
         }
-        self.workers.leave();
-        tokio::time::sleep(LAST_BYTES).await;
     }
 }

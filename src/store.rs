@@ -9,6 +9,7 @@
 //! Three kinds: `memory` for one machine that has nothing to lose but tokens,
 //! `file` for one that does, `redis` for several.
 
+mod exclusive;
 mod file;
 mod journal;
 mod memory;
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use self::file::FileStore;
+use self::exclusive::Exclusive;
 use self::memory::MemoryStore;
 use self::redis::RedisStore;
 pub use self::redis::Url as RedisUrl;
@@ -52,7 +53,7 @@ pub struct Store {
 #[derive(Debug)]
 enum Kind {
     Memory(MemoryStore),
-    File(FileStore),
+    File(Exclusive),
     Redis(RedisStore),
 }
 
@@ -74,7 +75,7 @@ impl Store {
         let shared = Arc::clone(&revocations);
         let kind = match settings.place {
             Place::Memory => Kind::Memory(MemoryStore::open(state_dir, shared)),
-            Place::File(path) => Kind::File(FileStore::open(&path, shared)?),
+            Place::File(path) => Kind::File(Exclusive::open(path, shared)?),
             Place::Redis(url) => {
                 Kind::Redis(RedisStore::open(&url, settings.prefix, shared).await?)
             }
@@ -90,8 +91,33 @@ impl Store {
     pub fn ready(&self) -> Result<(), Unavailable> {
         match &self.kind {
             Kind::Memory(store) => store.ready(),
-            Kind::File(store) => store.ready(),
+            Kind::File(store) => store.get()?.ready(),
             Kind::Redis(store) => store.ready(),
+        }
+    }
+
+    /// Whether it belongs to one process alone, so that the next one cannot open
+    /// it before this one gives it up.
+    pub fn is_exclusive(&self) -> bool {
+        matches!(self.kind, Kind::File(_))
+    }
+
+    /// Gives it up for the next process, where it is exclusive: what is asked of it
+    /// from now on is [`Unavailable`].
+    pub async fn give_up(&self) {
+        if let Kind::File(store) = &self.kind {
+            store.give_up().await;
+        }
+    }
+
+    /// Opens it again, after the next process did not take it.
+    ///
+    /// # Errors
+    /// When it cannot be used any more.
+    pub fn take_back(&self) -> Result<(), OpenError> {
+        match &self.kind {
+            Kind::File(store) => store.take_back(Arc::clone(&self.revocations)),
+            Kind::Memory(_) | Kind::Redis(_) => Ok(()),
         }
     }
 
@@ -119,7 +145,7 @@ impl Store {
         self.revocations.apply(revocation);
         match &self.kind {
             Kind::Memory(store) => store.revoke(revocation).await,
-            Kind::File(store) => store.revoke(revocation).await,
+            Kind::File(store) => store.get()?.revoke(revocation).await,
             Kind::Redis(store) => store.revoke(revocation).await,
         }
     }
@@ -139,7 +165,7 @@ impl Store {
                 store.put(key, value, lifetime);
                 Ok(())
             }
-            Kind::File(store) => store.put(key, value, lifetime).await,
+            Kind::File(store) => store.get()?.put(key, value, lifetime).await,
             Kind::Redis(store) => store.put(key, value, lifetime).await,
         }
     }
@@ -156,7 +182,7 @@ impl Store {
     ) -> Result<bool, Unavailable> {
         match &self.kind {
             Kind::Memory(store) => Ok(store.put_new(key, value, lifetime)),
-            Kind::File(store) => store.put_new(key, value, lifetime).await,
+            Kind::File(store) => store.get()?.put_new(key, value, lifetime).await,
             Kind::Redis(store) => store.put_new(key, value, lifetime).await,
         }
     }
@@ -168,7 +194,7 @@ impl Store {
     pub async fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, Unavailable> {
         match &self.kind {
             Kind::Memory(store) => Ok(store.get(key)),
-            Kind::File(store) => store.get(key).await,
+            Kind::File(store) => store.get()?.get(key).await,
             Kind::Redis(store) => store.get(key).await,
         }
     }
@@ -186,7 +212,7 @@ impl Store {
     ) -> Result<bool, Unavailable> {
         match &self.kind {
             Kind::Memory(store) => Ok(store.replace(key, old, value, lifetime)),
-            Kind::File(store) => store.replace(key, old, value, lifetime).await,
+            Kind::File(store) => store.get()?.replace(key, old, value, lifetime).await,
             Kind::Redis(store) => store.replace(key, old, value, lifetime).await,
         }
     }
@@ -201,7 +227,7 @@ impl Store {
                 store.remove(key);
                 Ok(())
             }
-            Kind::File(store) => store.remove(key).await,
+            Kind::File(store) => store.get()?.remove(key).await,
             Kind::Redis(store) => store.remove(key).await,
         }
     }

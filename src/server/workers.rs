@@ -4,7 +4,6 @@
 //! the requests that it accepted; a thread ends when it is told to, and not with
 //! the last connection.
 
-use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +21,7 @@ use pingora::services::{ServiceReadyNotifier, ServiceWithDependents as _};
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
+use super::sockets::Listeners;
 use crate::connection::{Front, Manners};
 use crate::gateway::{Gateway, Live, Successor};
 use crate::limits::Connections;
@@ -37,9 +37,6 @@ const UPSTREAM_POOL: usize = 512;
 const TLS_READ_AHEAD: usize = 16 * 1024;
 /// How long an HTTP/2 connection may be without a request.
 const H2_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Bound sockets, as runtimes take them, with their addresses.
-pub(super) type Listeners = Vec<(TcpListener, SocketAddr)>;
 
 fn cloned(listeners: &Listeners) -> std::io::Result<Listeners> {
     let cloned = listeners.iter();

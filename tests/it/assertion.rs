@@ -299,6 +299,7 @@ async fn an_assertion_is_for_the_host_that_was_asked() {
     let text = format!(
         r#"
 [server]
+listen = ["{gateway}"]
 public_scheme = "http"
 state_dir = "state"
 

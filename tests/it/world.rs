@@ -7,7 +7,7 @@ use std::sync::Once;
 use wxgate::config::Plan;
 use wxgate::reload::Reloads;
 use wxgate::secret::Secret;
-use wxgate::server::{self, Running, Sockets};
+use wxgate::server::{self, Running};
 use wxgate::signing::{Keyring, generate_key};
 use wxgate::simulator::{Settings, SimAccount, Simulator};
 
@@ -174,7 +174,10 @@ impl World {
     pub async fn with(extra: Extra<'_>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let gateway = listener.local_addr().unwrap();
-        Self::start(gateway, vec![listener].into(), extra, files(), |text| text).await
+        Self::start(gateway, gateway, vec![listener], extra, files(), |text| {
+            text
+        })
+        .await
     }
 
     /// A world whose gateway speaks TLS at `gateway`, with certificates for
@@ -198,28 +201,25 @@ impl World {
             "[server.tls]\nlisten = [\"{gateway}\"]\ncertificates = [{}]\n{keys}\n\n[session]",
             entries.join(", ")
         );
-        let sockets = Sockets {
-            plain: vec![plain],
-            tls: vec![tls],
-            admin: None,
-        };
+        let address = plain.local_addr().unwrap();
         let https = |text: String| {
-            text.replacen("[session]", &table, 1)
+            text.replacen(&format!("[\"{gateway}\"]"), &format!("[\"{address}\"]"), 1)
+                .replacen("[session]", &table, 1)
                 .replace("public_scheme = \"http\"", "public_scheme = \"https\"")
                 .replace("callback_origin = \"http:", "callback_origin = \"https:")
         };
-        Self::start(gateway, sockets, extra, files, https).await
+        Self::start(gateway, address, vec![plain, tls], extra, files, https).await
     }
 
     async fn start(
         gateway: SocketAddr,
-        sockets: Sockets,
+        plain: SocketAddr,
+        sockets: Vec<TcpListener>,
         extra: Extra<'_>,
         files: tempfile::TempDir,
         change: impl FnOnce(String) -> String,
     ) -> Self {
         install_crypto();
-        let plain = sockets.plain.first().unwrap().local_addr().unwrap();
         let app = App::start().await;
         let simulator = simulator(gateway).await;
         let text = change(gateway_toml(gateway, app.addr, &simulator, &extra));
