@@ -3,16 +3,8 @@
 use std::time::Duration;
 
 use crate::client::{DESKTOP, Wire};
+use crate::load::{GOING_AWAY, SOCKET};
 use crate::world::{Extra, World};
-
-const SOCKET: [(&str, &str); 4] = [
-    ("Connection", "Upgrade"),
-    ("Upgrade", "websocket"),
-    ("Sec-WebSocket-Version", "13"),
-    ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="),
-];
-/// A close frame, 1001: going away.
-const GOING_AWAY: &[u8] = &[0x88, 2, 0x03, 0xe9];
 
 async fn socket(world: &World, path: &str) -> Wire {
     let visitor = world.visitor().await;

@@ -18,6 +18,7 @@ mod client;
 mod conformance;
 mod h2;
 mod issued;
+mod load;
 mod process;
 mod world;
 
@@ -45,4 +46,5 @@ mod stores;
 mod survival;
 mod tls;
 mod tokens;
+mod upgrade;
 mod visit;
