@@ -262,6 +262,32 @@ pub async fn send(address: SocketAddr, word: &Secret, order: &Order) -> Sent {
     }
 }
 
+/// Asks the gateway whose admin paths are at `address` whether traffic may come:
+/// `/readyz`, with `except` if that is given. What it says, and whether it is a yes.
+///
+/// # Errors
+/// When nobody answers, in words for the operator.
+pub async fn ask_ready(
+    address: SocketAddr,
+    except: Option<&str>,
+) -> Result<(bool, String), String> {
+    let address = SocketAddr::new(here(address.ip()), address.port());
+    let except = except.map(|except| format!("?except={except}"));
+    let url = format!("http://{address}/readyz{}", except.unwrap_or_default());
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(std::time::Duration::from_secs(10))
+        .build();
+    let asked = async {
+        let answer = client?.get(url).send().await?;
+        Ok((answer.status().is_success(), answer.text().await?))
+    };
+    asked.await.map_err(|error: reqwest::Error| {
+        let why = crate::wechat::api::reason(&error.without_url());
+        format!("no gateway answers at {address} ({why})")
+    })
+}
+
 /// Where a listener on `address` is reached from this machine.
 fn here(address: IpAddr) -> IpAddr {
     match address {

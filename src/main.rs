@@ -48,6 +48,8 @@ enum Command {
     Check(ConfigFile),
     /// Look at accounts, hosts, apps and this machine, and tell what visitors would meet. Exits with 1 if it is something bad.
     Doctor(ConfigFile),
+    /// Ask the gateway that runs with this gateway.toml whether traffic may come. Exits with 1 if not.
+    Ready(Ready),
     /// Print a new session key, for session.keys.
     Keygen(Keygen),
     /// End visitors' sessions before their time, on every machine that shares the store.
@@ -63,6 +65,15 @@ struct ConfigFile {
     /// The configuration.
     #[arg(long, short, value_name = "FILE", default_value = "gateway.toml")]
     config: PathBuf,
+}
+
+#[derive(Args)]
+struct Ready {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Do not ask for the store: sessions go on while it is down.
+    #[arg(long, value_name = "WHAT", value_parser = ["store"])]
+    except: Option<String>,
 }
 
 #[derive(Args)]
@@ -166,6 +177,7 @@ fn main() -> ExitCode {
         Command::Run(file) => run(&file, inherited),
         Command::Check(file) => check(&file),
         Command::Doctor(file) => examine(&file),
+        Command::Ready(question) => ready(&question),
         Command::Keygen(kind) => keygen(&kind),
         Command::Sessions(sessions) => match sessions.command {
             SessionsCommand::Revoke(revoke) => end_sessions(&revoke),
@@ -512,6 +524,30 @@ fn examine(file: &ConfigFile) -> ExitCode {
     match report.is_bad() {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
+    }
+}
+
+/// For those who look whether the gateway serves and have no client of HTTP, as in
+/// a container that holds nothing else.
+fn ready(question: &Ready) -> ExitCode {
+    let plan = match load(&question.file) {
+        Ok(plan) => plan,
+        Err(code) => return code,
+    };
+    let Some(address) = plan.server.admin_listen else {
+        return fail("server.admin_listen is not set; without it nobody can be asked");
+    };
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(code) => return code,
+    };
+    match runtime.block_on(admin::ask_ready(address.get(), question.except.as_deref())) {
+        Ok((true, told)) => {
+            say(&told);
+            ExitCode::SUCCESS
+        }
+        Ok((false, told)) => fail(told.trim_end()),
+        Err(message) => fail(message),
     }
 }
 

@@ -13,7 +13,7 @@ use wxgate::signing::generate_key;
 
 use crate::client::{Browser, WECHAT, split};
 use crate::issued::Issued;
-use crate::process::{Process, wxgate};
+use crate::process::{Process, free_address, wxgate};
 
 /// A file without a mistake. Mistakes are made by replacing parts of it.
 const GOOD: &str = r#"
@@ -815,6 +815,54 @@ fn a_running_gateway_ends_on_sigterm() {
 }
 
 #[test]
+fn who_asks_whether_it_is_ready_is_told_by_the_exit_code() {
+    let admin = free_address().to_string();
+    let text = GOOD
+        .replace("127.0.0.1:8080", "127.0.0.1:0")
+        .replace("127.0.0.1:9090", &admin);
+    let ask = |dir: &Path, arguments: &[&str]| {
+        let arguments = [&["ready"], arguments].concat();
+        with_secrets(&arguments, dir).output().unwrap()
+    };
+    let dir = file_of(&text);
+    let process = Process::spawn(&mut with_secrets(&["run"], dir.path()));
+    process.listening_on();
+    for arguments in [&[][..], &["--except", "store"]] {
+        let output = ask(dir.path(), arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", complained(&output));
+        assert_eq!(printed(&output), "ready\n");
+    }
+    assert_eq!(process.terminate().code(), Some(0));
+    let output = ask(dir.path(), &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complained(&output).contains(&format!("no gateway answers at {admin}")));
+
+    // A store that does not answer is a no, and is named.
+    let redis = format!("redis://{}", free_address());
+    std::fs::write(dir.path().join("redis_url"), redis).unwrap();
+    let down = format!("{text}\n[store]\nkind = {{ redis = {{ file = \"redis_url\" }} }}\n");
+    std::fs::write(dir.path().join("gateway.toml"), down).unwrap();
+    let process = Process::spawn(&mut with_secrets(&["run"], dir.path()));
+    process.listening_on();
+    let output = ask(dir.path(), &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        complained(&output).contains("wxgate: store: "),
+        "{}",
+        complained(&output)
+    );
+    assert_eq!(process.terminate().code(), Some(0));
+
+    // Without the listener nobody can be asked.
+    let silent = text.replace(&format!("admin_listen = \"{admin}\"\n"), "");
+    assert_ne!(silent, text);
+    std::fs::write(dir.path().join("gateway.toml"), silent).unwrap();
+    let output = ask(dir.path(), &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complained(&output).contains("server.admin_listen is not set"));
+}
+
+#[test]
 fn a_key_that_no_file_gives_is_made_once_and_is_its_owners() {
     use std::os::unix::fs::PermissionsExt as _;
     let text = GOOD
@@ -871,6 +919,7 @@ fn every_command_has_help() {
     for (command, options) in [
         ("run", &["--config"][..]),
         ("check", &["--config"]),
+        ("ready", &["--config", "--except"]),
         ("keygen", &["--assertion"]),
         ("simulate", &["--listen", "--callback-host"]),
         ("demo", &["--listen"]),
