@@ -4,17 +4,22 @@ within what the unit allows.
     unit.py WXGATE
 """
 
+import atexit
+import contextlib
 import os
 import pathlib
 import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 
 from shipped import DEPLOY, check, drain_timeout, expect, run, secrets
 
-from served import Process
+from served import Process, ask, free_port
 
 # Tenths, as --threshold counts: 2.0 of 10.
 EXPOSED_AT_MOST = 20
@@ -73,46 +78,84 @@ def allowed(unit):
     return calls
 
 
-def check_system_calls(unit, text, dir, wxgate):
-    """Runs the gateway from start to stop, with a reload's signal, and looks at
-    each system call that it makes."""
+class Supervisor:
+    """Hears what the gateway tells systemd (sd_notify(3)), and from whom."""
+
+    def __init__(self, dir):
+        self.path = dir / "notify"
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(self.path))
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.socket.settimeout(60)
+
+    def heard(self, pid):
+        """The next word of process `pid`. NotifyAccess=main: others are not listened to."""
+        while True:
+            text, more, _, _ = self.socket.recvmsg(4096, socket.CMSG_SPACE(struct.calcsize("3i")))
+            sender = next(struct.unpack("3i", data)[0] for level, kind, data in more if kind == socket.SCM_CREDENTIALS)
+            if sender == pid:
+                return dict(line.split("=", 1) for line in text.decode().splitlines())
+
+
+def end(strace, followed):
+    for pid in followed if strace.child.poll() is None else []:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def check_life(unit, text, dir, wxgate):
+    """Runs the gateway as the unit does, from start to stop, with a reload and a
+    change of the binary in between: systemd is told what it waits for, and each
+    system call that is made is one that the unit allows."""
     place = secrets(dir / "secrets", wxgate)
-    text = text.replace(CREDENTIALS, str(place))
-    text = re.sub(r"127\.0\.0\.1:(8080|9090)", "127.0.0.1:0", text)
+    text = text.replace(CREDENTIALS, str(place)).replace("127.0.0.1:8080", "127.0.0.1:0")
+    admin = free_port()
+    text = text.replace("127.0.0.1:9090", f"127.0.0.1:{admin}")
     (dir / "gateway.toml").write_text(text)
-    trace = dir / "trace"
-    gateway = Process(
-        "strace",
-        "-f",
-        "-qq",
-        "-e",
-        "signal=none",
-        "-o",
-        trace,
-        wxgate,
-        "run",
-        "--config",
-        dir / "gateway.toml",
-        env={**os.environ, "STATE_DIRECTORY": str(dir / "state")},
+    supervisor, trace = Supervisor(dir), dir / "trace"
+    strace = Process(
+        *("strace", "-f", "-qq", "-e", "signal=none", "-o", trace),
+        *(wxgate, "run", "--config", dir / "gateway.toml"),
+        env={**os.environ, "STATE_DIRECTORY": str(dir / "state"), "NOTIFY_SOCKET": str(supervisor.path)},
     )
-    admin = gateway.match(r"admin paths on (\S+)").group(1)
-    expect(
-        run(sys.executable, "-c", f"import urllib.request as u; print(u.urlopen('http://{admin}/readyz').read().decode())")
-        == "ready\n\n",
-        "the gateway is not ready",
-    )
-    # strace keeps SIGTERM from itself while its child runs: the child is told.
-    child = pathlib.Path(f"/proc/{gateway.child.pid}/task/{gateway.child.pid}/children").read_text().split()[0]
-    os.kill(int(child), signal.SIGHUP)
-    gateway.match("SIGHUP|reload")
-    os.kill(int(child), signal.SIGTERM)
-    expect(gateway.child.wait(60) == 0, f"the gateway did not end well: {gateway.written()}")
+    strace.match("listening on")
+    # strace does not end what it follows.
+    followed = []
+    atexit.register(end, strace, followed)
+    main = int(pathlib.Path(f"/proc/{strace.child.pid}/task/{strace.child.pid}/children").read_text().split()[0])
+    followed.append(main)
+    expect(unit["Type"] == ["notify"] and unit["NotifyAccess"] == ["main"], "the unit waits for another sign")
+    expect(supervisor.heard(main) == {"READY": "1"}, "systemd is not told that the gateway serves")
+    ready = lambda: ask(f"http://127.0.0.1:{admin}/readyz").text
+    expect(ready() == "ready\n", "it does not")
+
+    expect(unit["ExecReload"] == ["kill -HUP $MAINPID"], "another reload")
+    os.kill(main, signal.SIGHUP)
+    expect("RELOADING" in supervisor.heard(main) and supervisor.heard(main) == {"READY": "1"}, "a reload is not told")
+
+    # What README.md says for a new binary.
+    os.kill(main, signal.SIGUSR2)
+    told = supervisor.heard(main)
+    expect(told.keys() == {"MAINPID", "READY"}, f"systemd is not told who is the main process: {told}")
+    next_main = int(told["MAINPID"])
+    followed.append(next_main)
+    for _ in range(600):
+        if not pathlib.Path(f"/proc/{main}").exists():
+            break
+        threading.Event().wait(0.1)
+    expect(next_main != main and not pathlib.Path(f"/proc/{main}").exists(), "the process before goes on")
+    expect(ready() == "ready\n", "the process that took over does not serve")
+    os.kill(next_main, signal.SIGTERM)
+    expect(supervisor.heard(next_main) == {"STOPPING": "1"}, "a stop is not told")
+    expect(strace.child.wait(60) == 0, f"the gateway did not end well: {strace.written()}")
+    print("unit: systemd is told of start, reload, a new main process and stop")
+
     # Each line is "PID call(arguments…".
     made = set(re.findall(r"^\d+ +(\w+)\(", trace.read_text(), re.M))
-    expect({"listen", "epoll_wait", "execve"} <= made, f"strace saw {made} alone")
+    expect({"listen", "epoll_wait", "execve", "sendto"} <= made, f"strace saw {made} alone")
     refused = made - allowed(unit)
     expect(not refused, f"the unit's SystemCallFilter refuses {refused}")
-    print(f"unit: the {len(made)} system calls that the gateway makes are allowed")
+    print(f"unit: the {len(made)} system calls that are made meanwhile are allowed")
 
 
 def main():
@@ -141,7 +184,7 @@ def main():
         config = check(text, dir, wxgate, CREDENTIALS)
         check_seconds(unit, config)
         check_credentials(unit, text)
-        check_system_calls(unit, text, dir, wxgate)
+        check_life(unit, text, dir, wxgate)
 
 
 if __name__ == "__main__":
