@@ -174,6 +174,8 @@ def main():
             "image.pullPolicy=Sometimes",
         ]:
             helm("--set", wrong, fails=True)
+        # Nor without the schema does an empty list let everybody in.
+        helm("--skip-schema-validation", "--set", "networkPolicy.visitors=null", fails=True)
         other = validate(
             dir,
             venv,

@@ -264,7 +264,7 @@ def check_what_the_app_sees(name, front, tls, session):
         "X-WeChat-OpenId": "forged",
         "X-Real-IP": "203.0.113.9",
     }
-    path = "/a%2Fb/c%20d?q=%3D&r=%E4%BD%A0"
+    path = "/a%2Fb//c/./%7Ed%20e?q=%3D&r=%E4%BD%A0"
     page = ask(
         f"https://{HOST}{path}",
         headers={"Cookie": f"{session}; {COOKIES}", **forged},
