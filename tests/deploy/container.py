@@ -17,7 +17,7 @@ import tomllib
 
 import yaml
 
-from shipped import DEPLOY, ROOT, SECRET, check, drain_timeout, expect, run, seconds, secrets
+from shipped import DEPLOY, ROOT, SECRET, as_root, check, drain_timeout, expect, run, seconds, secrets
 
 from served import Process, ask, free_port
 
@@ -173,6 +173,7 @@ def check_compose(dir, wxgate, venv):
 
 
 def main():
+    as_root()
     wxgate, venv = (pathlib.Path(word).resolve() for word in sys.argv[1:])
     run(venv / "bin/hadolint", DEPLOY / "Dockerfile")
     with tempfile.TemporaryDirectory(prefix="wxgate-image-") as name:

@@ -11,7 +11,7 @@ import stat
 import sys
 import tempfile
 
-from shipped import DEPLOY, ROOT, SECRET, expect, run, version
+from shipped import DEPLOY, ROOT, SECRET, as_root, expect, run, version
 
 from served import Process
 
@@ -127,6 +127,7 @@ def check_installed(root, dir):
 
 
 def main():
+    as_root()
     wxgate, cargo_deb = (pathlib.Path(word).resolve() for word in sys.argv[1:])
     with tempfile.TemporaryDirectory(prefix="wxgate-debian-") as name:
         dir = pathlib.Path(name)

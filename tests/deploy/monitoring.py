@@ -54,7 +54,9 @@ auth = "none"
     if answer.status == 404:
         return None
     expect(answer.status == 200, f"/metrics: {answer.status}")
-    return dict(re.findall(r"^# TYPE (\S+) (\S+)$", answer.text, re.M))
+    kinds = re.findall(r"^# TYPE (\S+) (\S+)$", answer.text, re.M)
+    # OpenMetrics names a counter's family without its end.
+    return {name.removesuffix("_total") + "_total" if kind == "counter" else name: kind for name, kind in kinds}
 
 
 def check_list(metrics, wxgate, dir):

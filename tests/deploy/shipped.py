@@ -1,6 +1,7 @@
 """What the checks of deploy/ share: where its files are, how a gateway.toml of it is
 tried out elsewhere, and what the project says of itself."""
 
+import os
 import pathlib
 import re
 import subprocess
@@ -27,6 +28,10 @@ def run(*command, fails=False, **options):
     done = subprocess.run(command, timeout=300, check=False, **options)
     expect((done.returncode != 0) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
     return done.stdout
+
+
+def as_root():
+    expect(os.geteuid() == 0, "another root, and files of other users, are root's to make: run this as root")
 
 
 def version():
