@@ -35,7 +35,8 @@ def listed():
 
 
 def told(wxgate, dir):
-    """The metrics of a running gateway and their kinds, or None."""
+    """The metrics of a running gateway: their kinds, and the labels of their series; or
+    None."""
     admin = free_port()
     (dir / "gateway.toml").write_text(f"""
 [server]
@@ -54,9 +55,14 @@ auth = "none"
     if answer.status == 404:
         return None
     expect(answer.status == 200, f"/metrics: {answer.status}")
-    kinds = re.findall(r"^# TYPE (\S+) (\S+)$", answer.text, re.M)
     # OpenMetrics names a counter's family without its end.
-    return {name.removesuffix("_total") + "_total" if kind == "counter" else name: kind for name, kind in kinds}
+    kinds = re.findall(r"^# TYPE (\S+) (\S+)$", answer.text, re.M)
+    kinds = {name.removesuffix("_total") + "_total" if kind == "counter" else name: kind for name, kind in kinds}
+    labels = {
+        name: set(re.findall(r'(\w+)="', inside)) - {"le"}
+        for name, inside in re.findall(r"^(\w+)\{(.*)\} ", answer.text, re.M)
+    }
+    return kinds, labels
 
 
 def check_list(metrics, wxgate, dir):
@@ -64,10 +70,15 @@ def check_list(metrics, wxgate, dir):
     if not THE_PROGRAM_TELLS:
         expect(program is None, "the gateway has /metrics: set THE_PROGRAM_TELLS = True")
         return
-    kinds = {name: kind for name, (kind, _) in metrics.items()}
-    expect(
-        program == kinds, f"metrics.txt and the program differ: {sorted(set(kinds.items()) ^ set((program or {}).items()))}"
-    )
+    expect(program, "the gateway has no /metrics")
+    kinds, labels = program
+    listed = {name: kind for name, (kind, _) in metrics.items()}
+    # Of the process it may tell more than is used here.
+    kinds = {name: kind for name, kind in kinds.items() if name in listed or not name.startswith("process_")}
+    expect(kinds == listed, f"metrics.txt and the program differ: {sorted(set(kinds.items()) ^ set(listed.items()))}")
+    for sample, used in labels.items():
+        (name,) = named(sample, metrics)
+        expect(used == metrics[name][1], f"{name} has the labels {used}, not {metrics[name][1]}")
 
 
 def named(text, metrics):
