@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use thiserror::Error;
+use tokio::runtime::Handle;
 
 use crate::callback::{self, Callbacks};
 use crate::config::{Plan, TlsPlan};
@@ -18,7 +19,7 @@ use crate::session::Sessions;
 use crate::store::{OpenError, Store};
 use crate::tls::{Hsts, Spoken};
 use crate::tokens::Keeper;
-use crate::upstream::Resolver;
+use crate::upstream::Peers;
 use crate::wechat::Api;
 use crate::wechat::api::{Bounds, reason};
 
@@ -52,7 +53,8 @@ pub struct Lasting {
     pub connections: Arc<Connections>,
     /// Requests on their way.
     pub in_flight: Arc<AtomicUsize>,
-    resolver: Resolver,
+    /// The apps' peers, and what is known of them.
+    pub peers: Arc<Peers>,
 }
 
 impl Lasting {
@@ -69,7 +71,7 @@ impl Lasting {
             ended,
             connections: Arc::new(Connections::new(&plan.limits)),
             in_flight: Arc::default(),
-            resolver: Resolver::default(),
+            peers: Arc::new(Peers::new(Handle::current())),
         })
     }
 }
@@ -126,6 +128,9 @@ pub fn assemble(
     let memory = before.map_or_else(callback::Memory::default, |before| {
         before.callbacks.memory().clone()
     });
+    // From here on nothing can fail.
+    let listed = plan.listed.iter();
+    lasting.peers.adopt(listed.map(|route| &route.upstream));
     let trusted_proxies = Arc::new(plan.server.trusted_proxies);
     let accounts = plan.accounts.into_iter().map(|planned| planned.account);
     let underscores = plan.server.underscore_headers.iter();
@@ -152,7 +157,7 @@ pub fn assemble(
             sessions,
             accounts: accounts.collect(),
             assertions: assertions.map(Arc::new),
-            resolver: lasting.resolver.clone(),
+            resolver: lasting.peers.resolver(),
             scheme: plan.server.public_scheme,
             https: Https {
                 hsts: (plan.tls.as_ref()).and_then(|tls| tls.hsts.map(Hsts::header)),

@@ -10,6 +10,7 @@ mod mistakes;
 mod resolve;
 mod routes;
 mod tls;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -33,7 +34,7 @@ use crate::route::{
 use crate::secret::SecretSource;
 use crate::session;
 use crate::store;
-use crate::upstream::{TrustedProxies, Upstream};
+use crate::upstream::TrustedProxies;
 use crate::wechat::Scope;
 use crate::wechat::account::{AppId, BaseUrl, Lang, VerifyFile};
 
@@ -208,7 +209,7 @@ struct RouteTable {
     host: Spanned<HostPattern>,
     #[serde(default)]
     path: RoutePath,
-    upstream: Upstream,
+    upstream: Spanned<crate::upstream::Table>,
     account: Option<Spanned<AccountName>>,
     #[serde(default)]
     auth: Auth,
@@ -352,7 +353,8 @@ impl Plan {
             )
         });
         let tls = self.tls.iter().flat_map(|tls| self.warnings_of(tls));
-        origins.chain(locks).chain(tls).collect()
+        let remarks = self.remarks.iter().cloned();
+        origins.chain(locks).chain(tls).chain(remarks).collect()
     }
 
     fn warnings_of(&self, tls: &TlsPlan) -> Vec<String> {

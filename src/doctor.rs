@@ -130,11 +130,13 @@ pub async fn examine(plan: Plan) -> Report {
     }
     let accounts = plan.accounts.len();
     for (number, route) in plan.listed.iter().enumerate() {
-        let look = machine::app(number, route.upstream.clone());
-        looks.spawn(async move { (accounts, number, look.await) });
+        for at in 0..route.upstream.peers().len() {
+            let look = machine::app(number, route.upstream.clone(), at);
+            looks.spawn(async move { (accounts + number, at, look.await) });
+        }
     }
     let store = machine::store(plan.store);
-    looks.spawn(async move { (accounts + 1, 0, store.await) });
+    looks.spawn(async move { (accounts + plan.listed.len(), 0, store.await) });
     let mut parts = Vec::new();
     while let Some(part) = looks.join_next().await {
         // A look that panicked has seen nothing, and is no reason to be silent.

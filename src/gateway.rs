@@ -46,10 +46,10 @@ use crate::origin::PublicScheme;
 use crate::reply::Trouble;
 use crate::request::{self, Asked, Unreadable};
 use crate::route::{LoginAccount, Routes};
-use crate::session::Sessions;
+use crate::session::{Session, Sessions};
 use crate::store::Store;
 use crate::tokens::Keeper;
-use crate::upstream::{Resolver, TrustedProxies};
+use crate::upstream::{NoPeer, Resolver, TrustedProxies, Upstream, why};
 
 /// How long a connection may be idle between two requests.
 const KEEPALIVE_SECONDS: u64 = 60;
@@ -256,25 +256,27 @@ impl ProxyHttp for Live {
         let Some(permit) = &visit.permit else {
             return Error::e_explain(ErrorType::InternalError, "a request without a permit");
         };
-        match gateway
-            .resolver
-            .peer(&permit.route().upstream, visit.attempt)
-            .await
-        {
-            Ok((peer, more)) => {
-                visit.more_addresses = more;
-                Ok(Box::new(peer))
-            }
-            Err(error) => {
-                warn!(upstream = %permit.route().upstream, "the app's name has no address: {error}");
+        let affinity =
+            || Upstream::affinity(permit.session().map(Session::id), visit.client.address);
+        let upstream = &permit.route().upstream;
+        let next = upstream.next(&gateway.resolver, affinity, &mut visit.tries);
+        match next.await {
+            Ok(peer) => Ok(Box::new(peer)),
+            Err(NoPeer::Nameless(error)) => {
+                warn!(%upstream, "the app's name has no address: {error}");
                 visit.trouble = Some(Trouble::AppDown);
                 Error::e_explain(ErrorType::ConnectError, "no address")
+            }
+            Err(NoPeer::Out(due)) => {
+                visit.trouble = Some(Trouble::AppOut);
+                visit.retry_after = Some(due.as_secs().max(1));
+                Error::e_explain(ErrorType::ConnectError, "every peer is out")
             }
         }
     }
 
-    /// The app's other addresses are tried before it counts as down: nothing
-    /// was sent yet.
+    /// The app's other peers are tried before it counts as down: nothing was sent
+    /// yet.
     fn fail_to_connect(
         &self,
         _downstream: &mut Downstream,
@@ -283,8 +285,42 @@ impl ProxyHttp for Live {
         mut error: Box<Error>,
     ) -> Box<Error> {
         let visit = &mut course.visit;
-        visit.attempt += 1;
-        error.set_retry(visit.more_addresses);
+        let again = visit.permit.as_ref().is_some_and(|permit| {
+            let upstream = &permit.route().upstream;
+            let again = upstream.not_connected(&mut visit.tries, &error);
+            if again {
+                let peer = upstream.tried(&visit.tries);
+                warn!(
+                    peer,
+                    error = why(&error),
+                    "the app's peer takes no connection"
+                );
+            }
+            again
+        });
+        error.set_retry(again);
+        error
+    }
+
+    /// What may have reached the app is sent again in one case alone: the request
+    /// is safe to repeat, and the connection, which had served before, ended
+    /// without a byte of an answer (RFC 9110, section 9.2.2).
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        downstream: &mut Downstream,
+        mut error: Box<Error>,
+        course: &mut Course,
+        reused: bool,
+    ) -> Box<Error> {
+        let visit = &mut course.visit;
+        let again = error.esource() == &ErrorSource::Upstream
+            && visit.permit.as_ref().is_some_and(|permit| {
+                let may_repeat = forward::may_repeat(downstream);
+                let upstream = &permit.route().upstream;
+                upstream.broke_off(&mut visit.tries, &error, reused, may_repeat)
+            });
+        error.set_retry(again);
         error
     }
 
@@ -309,12 +345,17 @@ impl ProxyHttp for Live {
         response: &mut ResponseHeader,
         course: &mut Course,
     ) -> Result<()> {
+        let Course { gateway, visit } = course;
+        if let Some(permit) = &visit.permit {
+            let upstream = &permit.route().upstream;
+            upstream.answered(&mut visit.tries, response.status);
+        }
         if response.status == StatusCode::SWITCHING_PROTOCOLS && !downstream.is_upgrade_req() {
             let mut error = Error::explain(ErrorType::InvalidHTTPHeader, "a 101 nobody asked for");
             error.as_up();
             return Err(error);
         }
-        response::take_claims_away(response, course.gateway.sessions.cookies())
+        response::take_claims_away(response, gateway.sessions.cookies())
     }
 
     /// Has a WebSocket or a stream of events end with its visitor's session.
@@ -389,13 +430,13 @@ impl ProxyHttp for Live {
             None => 0,
         };
         if error.esource() != &ErrorSource::Downstream {
-            let upstream = visit
-                .permit
-                .as_ref()
-                .map(|permit| permit.route().upstream.to_string());
+            let upstream = visit.permit.as_ref().map(|permit| &permit.route().upstream);
+            let tried = upstream.and_then(|upstream| upstream.tried(&visit.tries));
+            let named = upstream.map(Upstream::name);
             warn!(
-                upstream,
-                error = error.etype().as_str(),
+                upstream = named,
+                peer = tried,
+                error = why(error),
                 "the app did not answer"
             );
         }

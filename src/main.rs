@@ -434,6 +434,9 @@ fn understood(file: &ConfigFile, plan: &Plan) -> String {
             route.upstream,
             if route.assertion { ", with proof" } else { "" }
         ));
+        if let Some(how) = route.upstream.described() {
+            text.push_str(&format!("         {how}\n"));
+        }
     }
     for warning in plan.warnings() {
         text.push_str(&format!("warning  {warning}\n"));

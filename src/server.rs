@@ -361,6 +361,7 @@ impl Running {
         {
             warn!("requests were cut off: they did not end within server.drain_timeout");
         }
+        self.lasting.peers.stop();
         if let Some(task) = &self.admin_task {
             task.abort();
         }

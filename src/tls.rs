@@ -38,7 +38,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
-pub use self::certificate::{Files, Loaded, Part, Unusable};
+pub use self::certificate::{Chain, Files, Loaded, Part, Unusable, authorities};
 pub use self::certificates::Certificates;
 pub use self::settings::{Hsts, MinVersion};
 use crate::connection::Front;

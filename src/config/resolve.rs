@@ -13,7 +13,7 @@ use toml::Spanned;
 
 use super::keys::state_dir;
 use super::mistakes::Declared;
-use super::routes::plan_route;
+use super::routes::{Around, plan_route};
 use super::tls::{TlsPlan, plan_tls};
 use super::{AccountTable, File, LogTable, Mistakes, RouteTable, ServerTable};
 use crate::cookies::{CookieSettings, SameSiteSetting};
@@ -60,6 +60,8 @@ pub struct Plan {
     pub idle_timeout: Lifetime,
     /// How long a session lasts at most.
     pub max_lifetime: Lifetime,
+    /// What was seen on the way and should be looked at.
+    pub(super) remarks: Vec<String>,
 }
 
 /// An account, as a list shows it.
@@ -138,9 +140,16 @@ pub(super) fn resolve(
         mistakes.whole("no route: expected at least one [[routes]] with host and upstream");
     }
     let places: Vec<_> = routes.iter().map(|route| route.host.span()).collect();
+    let around = Around {
+        known: &known,
+        declared,
+        cookies: &cookies,
+        base,
+    };
+    let mut remarks = Vec::new();
     let routes: Vec<Route> = routes
         .into_iter()
-        .filter_map(|table| plan_route(table, &known, declared, &cookies, mistakes))
+        .filter_map(|table| plan_route(table, &around, &mut remarks, mistakes))
         .collect();
     if !mistakes.is_empty() {
         return None;
@@ -168,7 +177,9 @@ pub(super) fn resolve(
             return None;
         }
     };
+    remarks.dedup();
     Some(Plan {
+        remarks,
         server,
         tls,
         limits,

@@ -1,6 +1,7 @@
 //! A route's table becomes a route: its account exists, and a login that begins
 //! at its hosts can end there.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -8,20 +9,35 @@ use toml::Spanned;
 
 use super::mistakes::Declared;
 use super::resolve::Accounts;
+use super::upstream::plan_upstream;
 use super::{Mistakes, RouteTable};
 use crate::cookies::CookieSettings;
 use crate::origin::Host;
 use crate::route::{AccountName, Auth, HostPattern, LoginAccount, Route};
 use crate::wechat::Scope;
 
-/// The route of `table`.
+/// What all routes are judged by.
+pub(super) struct Around<'a> {
+    pub(super) known: &'a Accounts,
+    pub(super) declared: &'a Declared,
+    pub(super) cookies: &'a CookieSettings,
+    /// Where relative paths begin.
+    pub(super) base: &'a Path,
+}
+
+/// The route of `table`. What is only to be looked at goes to `remarks`.
 pub(super) fn plan_route(
     table: RouteTable,
-    known: &Accounts,
-    declared: &Declared,
-    cookies: &CookieSettings,
+    around: &Around<'_>,
+    remarks: &mut Vec<String>,
     mistakes: &mut Mistakes,
 ) -> Option<Route> {
+    let Around {
+        known,
+        declared,
+        cookies,
+        base,
+    } = *around;
     let place = table.host.span();
     if mistakes.has_gaps(&place) {
         return None;
@@ -89,10 +105,11 @@ pub(super) fn plan_route(
         ));
         return None;
     }
+    let upstream = plan_upstream(&table.upstream, base, remarks, mistakes)?;
     Some(Route {
         host,
         path: table.path,
-        upstream: table.upstream,
+        upstream,
         auth: table.auth,
         account,
         scope: table.scope,

@@ -14,7 +14,7 @@ use crate::config::Plan;
 use crate::origin::PublicScheme;
 use crate::revocation::Revocations;
 use crate::store::{Place, Settings, Store};
-use crate::upstream::{Resolver, Upstream};
+use crate::upstream::{Resolver, Upstream, why};
 
 /// What needs no connection.
 pub(super) fn examine(plan: &Plan, report: &mut Report) {
@@ -78,23 +78,27 @@ fn is_writable(dir: &Path) -> io::Result<()> {
 
 /// An app is connected to, over TLS where it has it, exactly as for a visitor. No
 /// request is sent.
-pub(super) async fn app(number: usize, upstream: Upstream) -> Report {
+pub(super) async fn app(number: usize, upstream: Upstream, at: usize) -> Report {
     let mut report = Report::default();
-    let place = format!("routes[{number}].upstream");
+    let place = match upstream.peers() {
+        [_] => format!("routes[{number}].upstream"),
+        _ => format!("routes[{number}].upstream.peers[{at}]"),
+    };
+    let Some(peer) = upstream.peers().get(at) else {
+        return report;
+    };
+    let upstream = peer.name();
     let connected = tokio::time::timeout(PATIENCE, async {
         let resolver = Resolver::default();
         let mut attempt = 0;
         loop {
-            let (peer, more) = resolver.peer(&upstream, attempt).await.map_err(|error| {
+            let (to, more) = peer.connection(&resolver, attempt).await.map_err(|error| {
                 format!("its name has no address ({error}); see the machine's DNS")
             })?;
-            match TransportConnector::new(None).new_stream(&peer).await {
+            match TransportConnector::new(None).new_stream(&to).await {
                 Ok(_) => return Ok(()),
                 Err(_) if more => attempt += 1,
-                Err(error) => {
-                    let cause = error.root_cause();
-                    return Err(format!("{} ({cause})", error.etype().as_str()));
-                }
+                Err(error) => return Err(why(&error)),
             }
         }
     });

@@ -387,6 +387,7 @@ impl Gateway {
             | Trouble::KeepFragment => Onward::Link(&login),
             Trouble::OutsideWeChat
             | Trouble::AppDown
+            | Trouble::AppOut
             | Trouble::AppSlow
             | Trouble::TooOften
             | Trouble::StoreDown

@@ -6,6 +6,7 @@
 
 use http::{HeaderValue, header};
 use pingora::http::RequestHeader;
+use pingora::proxy::Session as Downstream;
 use pingora::{Error, ErrorType, Result};
 
 use super::decide::Permit;
@@ -16,6 +17,18 @@ use crate::origin::Host;
 use crate::route::SessionCookie;
 use crate::session::{Now, Session};
 use crate::upstream;
+
+/// Whether a request may reach its app twice: its method says so (RFC 9110,
+/// section 9.2.2), and it has no body, which might be gone.
+pub(super) fn may_repeat(downstream: &mut Downstream) -> bool {
+    let header = downstream.req_header();
+    // The "body" of a request for another protocol begins with the answer.
+    let fields = &header.headers;
+    let upgrades = downstream.is_upgrade_req()
+        && !fields.contains_key(header::CONTENT_LENGTH)
+        && !fields.contains_key(header::TRANSFER_ENCODING);
+    header.method.is_idempotent() && (upgrades || downstream.as_mut().is_body_empty())
+}
 
 impl Gateway {
     /// Prepares `request`, which was asked of `authority`, for the app of
@@ -40,6 +53,9 @@ impl Gateway {
         }
         if let Some(host) = &route.upstream_host {
             request.insert_header(header::HOST, host.clone())?;
+        }
+        if route.upstream.closes() && !request.headers.contains_key(header::UPGRADE) {
+            request.insert_header(header::CONNECTION, "close")?;
         }
         if let Some(session) = permit.session() {
             identity::vouch(request, session)?;

@@ -14,7 +14,7 @@ use crate::origin::PublicScheme;
 use crate::reply::Trouble;
 use crate::secret::Secret;
 use crate::session::{Millis, Now};
-use crate::upstream::Client;
+use crate::upstream::{Client, Tries};
 
 /// How slowly a body may come on average, in bytes a second: Apache's
 /// mod_reqtimeout takes no less by default.
@@ -36,10 +36,8 @@ pub struct Visit {
     pub(super) now: Now,
     /// The same moment, finer.
     pub(super) now_ms: Millis,
-    /// Which of the app's addresses is tried.
-    pub(super) attempt: usize,
-    /// Whether there is another to try.
-    pub(super) more_addresses: bool,
+    /// Which of the app's peers were tried.
+    pub(super) tries: Tries,
     /// Whether the request line was none.
     pub(super) odd_line: bool,
     /// In how many seconds it may be tried again, where that is known.
@@ -68,8 +66,7 @@ impl Visit {
             client: Client::unknown(IpAddr::V4(Ipv4Addr::UNSPECIFIED), scheme),
             now: now.as_secs(),
             now_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
-            attempt: 0,
-            more_addresses: false,
+            tries: Tries::default(),
             odd_line: false,
             retry_after: None,
             body: Body::default(),

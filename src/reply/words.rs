@@ -48,6 +48,8 @@ pub enum Trouble {
     LoggedOut,
     /// The app cannot be reached.
     AppDown,
+    /// The app is out, as the checks of its health say.
+    AppOut,
     /// The app took too long.
     AppSlow,
     /// Nothing is served at this host or path.
@@ -300,6 +302,14 @@ impl Trouble {
                     "The site cannot be reached at the moment. Please reload in a moment.",
                 ),
             ),
+            Self::AppOut => (
+                S::SERVICE_UNAVAILABLE,
+                ("服务暂不可用", "网站暂时无法访问。请稍候刷新。"),
+                (
+                    "The site is down",
+                    "The site cannot be reached at the moment. Please reload in a moment.",
+                ),
+            ),
             Self::AppSlow => (
                 S::GATEWAY_TIMEOUT,
                 ("服务响应超时", "网站没有及时响应。请稍候刷新。"),
@@ -462,6 +472,7 @@ impl Trouble {
             Self::ConfirmLogout => "confirm_logout",
             Self::LoggedOut => "logged_out",
             Self::AppDown => "app_down",
+            Self::AppOut => "app_out",
             Self::AppSlow => "app_slow",
             Self::NotFound => "not_found",
             Self::BadRequest => "bad_request",

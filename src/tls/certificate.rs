@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustls::Error as TlsError;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
+use rustls::{Error as TlsError, RootCertStore};
 use thiserror::Error;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::{FromDer as _, GeneralName};
@@ -38,6 +38,30 @@ pub struct Files {
     pub cert: PathBuf,
     /// Its key, in PEM.
     pub key: PathBuf,
+}
+
+/// Certificates, each as it was read.
+pub type Chain = Vec<CertificateDer<'static>>;
+
+/// Reads the certificates of authorities from one file in PEM.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn authorities(path: &Path) -> Result<Chain, Unusable> {
+    let files = Files {
+        cert: path.to_owned(),
+        key: PathBuf::new(),
+    };
+    let chain = files.chain()?;
+    let mut roots = RootCertStore::empty();
+    for (at, der) in chain.iter().enumerate() {
+        let added = roots.add(der.clone());
+        added.map_err(|_| files.bad_certificate(at + 1))?;
+    }
+    match chain.is_empty() {
+        true => Err(Unusable::NoCertificate(shown(path))),
+        false => Ok(chain),
+    }
 }
 
 /// Which of the two files something is wrong with.
@@ -78,7 +102,7 @@ pub enum Unusable {
     },
     /// A file without a certificate.
     #[error(
-        "{0} holds no certificate; expected the chain in PEM, the host's own first (certbot's fullchain.pem)"
+        "{0} holds no certificate; expected some in PEM, of a chain the host's own first (certbot's fullchain.pem)"
     )]
     NoCertificate(String),
     /// A certificate that cannot be read.
@@ -190,6 +214,15 @@ impl Files {
             names,
             alone,
         })
+    }
+
+    /// Reads both for a client, to which a chain and its key are shown as they are.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with them.
+    pub fn pair(&self) -> Result<(Chain, PrivateKeyDer<'static>), Unusable> {
+        let loaded = self.load()?;
+        Ok((loaded.certified.cert.clone(), self.key()?))
     }
 
     fn chain(&self) -> Result<Vec<CertificateDer<'static>>, Unusable> {

@@ -1,0 +1,217 @@
+//! All peers of all routes, for as long as the process lives.
+//!
+//! Holds always: what is known of a peer outlives every reading of
+//! `gateway.toml` that names it, and ends with the first that does not; a check
+//! runs as long as a route asks for it, and one alone for each peer.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+use pingora::connectors::TransportConnector;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use super::health::{Check, Watch};
+use super::peer::Identity;
+use super::settings::Health;
+use super::state::{Failure, State, Tally, moment};
+use super::{Resolver, Upstream};
+
+/// All peers of all routes.
+pub struct Peers {
+    /// Where checks run.
+    runtime: Handle,
+    resolver: Resolver,
+    /// What checks connect with: made for the first, for it reads the system's
+    /// certificates.
+    connector: OnceLock<Arc<TransportConnector>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    states: HashMap<Identity, Arc<State>>,
+    checks: HashMap<(Identity, Health), Running>,
+    tallies: HashMap<String, Arc<Tally>>,
+    /// Of the newest file, each once, in its order.
+    upstreams: Vec<Upstream>,
+    /// Where they stand there.
+    places: HashMap<String, usize>,
+}
+
+/// A check, which ends when this is dropped.
+struct Running {
+    check: Arc<Check>,
+    task: AbortHandle,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peers").finish_non_exhaustive()
+    }
+}
+
+/// An app as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamSeen {
+    /// Its peers' names, with commas between.
+    pub upstream: String,
+    /// Tries after the first.
+    pub retries: u64,
+    /// Failed tries, by their kind.
+    pub errors: Vec<(Failure, u64)>,
+    /// Its peers, in the order of the file.
+    pub peers: Vec<PeerSeen>,
+}
+
+/// A peer as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerSeen {
+    /// Its name.
+    pub peer: String,
+    /// Whether requests are sent there: neither out nor at rest.
+    pub up: bool,
+    /// What the checks say, where there are any.
+    pub checked: Option<bool>,
+    /// How often it was given a rest.
+    pub ejections: u64,
+    /// Requests on their way to it; counted with `least_connections` alone.
+    pub busy: usize,
+}
+
+impl Peers {
+    /// Nobody yet. Checks will run on `runtime`.
+    pub fn new(runtime: Handle) -> Self {
+        Self {
+            runtime,
+            resolver: Resolver::default(),
+            connector: OnceLock::new(),
+            known: Mutex::default(),
+        }
+    }
+
+    /// What finds the addresses of names, for requests too.
+    pub fn resolver(&self) -> Resolver {
+        self.resolver.clone()
+    }
+
+    /// Takes over the apps of a newly read file, before any request is sent there:
+    /// peers that are known keep what is known of them, checks that are new begin,
+    /// and whatever the file names no more is forgotten.
+    pub fn adopt<'a>(&self, upstreams: impl IntoIterator<Item = &'a Upstream>) {
+        let mut known = self.known.lock();
+        let mut next = Known::default();
+        for upstream in upstreams {
+            self.take_over(upstream, &mut known, &mut next);
+        }
+        // What is left of the old ends here.
+        *known = next;
+    }
+
+    fn take_over(&self, upstream: &Upstream, known: &mut Known, next: &mut Known) {
+        let name = upstream.name().to_owned();
+        let tally = next.tallies.entry(name).or_insert_with_key(|name| {
+            let old = known.tallies.get(name);
+            old.map_or_else(Arc::default, Arc::clone)
+        });
+        upstream.count_with(tally);
+        for (at, peer) in upstream.peers().iter().enumerate() {
+            let identity = peer.identity();
+            let state = next.states.entry(identity.clone()).or_insert_with(|| {
+                let old = known.states.get(identity);
+                old.map_or_else(|| Arc::clone(peer.state()), Arc::clone)
+            });
+            // Whoever has been sent requests already has its own.
+            let _ = peer.state.set(Arc::clone(state));
+            let Some(health) = upstream.health() else {
+                continue;
+            };
+            let key = (identity.clone(), health.clone());
+            let running = match next
+                .checks
+                .remove(&key)
+                .or_else(|| known.checks.remove(&key))
+            {
+                Some(running) => running,
+                None => self.begin(upstream, at, health, state),
+            };
+            let _ = peer.check.set(Arc::clone(&running.check));
+            next.checks.insert(key, running);
+        }
+        let name = upstream.name().to_owned();
+        let place = *next.places.entry(name).or_insert(next.upstreams.len());
+        match next.upstreams.get_mut(place) {
+            // The one that knows more.
+            Some(seen) if seen.health().is_none() => *seen = upstream.clone(),
+            Some(_) => {}
+            None => next.upstreams.push(upstream.clone()),
+        }
+    }
+
+    fn begin(
+        &self,
+        upstream: &Upstream,
+        at: usize,
+        health: &Health,
+        state: &Arc<State>,
+    ) -> Running {
+        let connector = self
+            .connector
+            .get_or_init(|| Arc::new(TransportConnector::new(None)));
+        let check = Arc::new(Check::new());
+        let watch = Watch {
+            upstream: upstream.clone(),
+            at,
+            health: health.clone(),
+            check: Arc::clone(&check),
+            state: Arc::clone(state),
+            resolver: self.resolver.clone(),
+            connector: Arc::clone(connector),
+        };
+        let task = self.runtime.spawn(watch.run()).abort_handle();
+        Running { check, task }
+    }
+
+    /// Ends all checks. What they said last stays.
+    pub fn stop(&self) {
+        self.known.lock().checks.clear();
+    }
+
+    /// How the apps are, for operators.
+    pub fn snapshot(&self) -> Vec<UpstreamSeen> {
+        let now = moment();
+        let known = self.known.lock();
+        let seen = known.upstreams.iter().map(|upstream| {
+            let tally = upstream.tally();
+            let errors = Failure::ALL.into_iter().zip(&tally.errors);
+            let peers = upstream.peers().iter().map(|peer| {
+                let state = peer.state();
+                let checked = peer.check.get().map(|check| check.is_good());
+                PeerSeen {
+                    peer: peer.name().to_owned(),
+                    up: checked.unwrap_or(true) && state.rests_until() <= now,
+                    checked,
+                    ejections: state.ejections.load(Relaxed),
+                    busy: state.busy.load(Relaxed),
+                }
+            });
+            UpstreamSeen {
+                upstream: upstream.name().to_owned(),
+                retries: tally.retries.load(Relaxed),
+                errors: errors
+                    .map(|(failure, count)| (failure, count.load(Relaxed)))
+                    .collect(),
+                peers: peers.collect(),
+            }
+        });
+        seen.collect()
+    }
+}
