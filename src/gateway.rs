@@ -483,7 +483,12 @@ impl ProxyHttp for Live {
 impl Gateway {
     /// Shows a trouble that came up on the way, if nothing was written yet.
     async fn tell(&self, downstream: &mut Downstream, trouble: Trouble, visit: &mut Visit) -> u16 {
-        if downstream.response_written().is_some() {
+        // What only announced an answer is none.
+        let written = downstream.response_written();
+        let announced = |status: StatusCode| {
+            status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
+        };
+        if written.is_some_and(|response| !announced(response.status)) {
             return 0;
         }
         visit.log.reason = trouble.reason();

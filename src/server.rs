@@ -40,6 +40,7 @@ use crate::gateway::{Gateway, Live, Successor};
 use crate::handover::{self, Inherited, NotTaken};
 use crate::reload::Record;
 use crate::tls::Spoken;
+use crate::upstream::Peers;
 use crate::{logging, process};
 
 mod fixed;
@@ -346,6 +347,11 @@ impl Running {
             }
             Err(error) => error!("nobody is served any more: no thread can be started ({error})"),
         }
+    }
+
+    /// The apps' peers, and how they are.
+    pub fn peers(&self) -> &Peers {
+        &self.lasting.peers
     }
 
     /// Takes no new connections, waits for the requests on their way as long as

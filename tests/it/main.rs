@@ -47,4 +47,5 @@ mod survival;
 mod tls;
 mod tokens;
 mod upgrade;
+mod upstreams;
 mod visit;

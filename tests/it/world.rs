@@ -10,6 +10,7 @@ use wxgate::secret::Secret;
 use wxgate::server::{self, Running};
 use wxgate::signing::{Keyring, generate_key};
 use wxgate::simulator::{Settings, SimAccount, Simulator};
+use wxgate::upstream::UpstreamSeen;
 
 use crate::app::App;
 use crate::client::{Answer, Browser, WECHAT};
@@ -325,6 +326,11 @@ impl World {
             order.len()
         );
         crate::client::send(self.admin, request).await
+    }
+
+    /// How the apps are, as operators see them.
+    pub fn upstreams(&self) -> Vec<UpstreamSeen> {
+        self.running.as_ref().unwrap().peers().snapshot()
     }
 
     /// How many calls the exchange api got.

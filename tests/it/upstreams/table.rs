@@ -1,0 +1,1 @@
+//! `upstream` as a table: what is wrong with it is told with its place.
