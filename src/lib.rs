@@ -59,7 +59,7 @@
 //! | `tls` | TLS towards visitors: certificates by host, handshakes |
 //! | `route` | host and path → route, decided once |
 //! | `connection` | a visitor's connection: its place, and how slowly a header may come |
-//! | `upstream` | the app: address, limits, forwarded headers |
+//! | `upstream` | the app: its peers, who is asked, what is sent again, forwarded headers |
 //! | `request` | a request as the gateway reads it |
 //! | `limits` | how much one address, and all together, may ask for |
 //! | `access_log` | one line a request |
@@ -128,6 +128,10 @@
 //! | HTTP/2 cookies in pieces, so that ours is missed or the app's are lost | Pingora #892 | `cookies::lines` reads all, `for_app` joins | `hostile::fields`, `proxying::several_cookie_lines_become_one` |
 //! | HTTP/2 frames out of order or without end | Pingora 2026-105297 | h2's limits, and a minute without a request | `hostile::frames`, `hostile::floods` |
 //! | CONNECT and TRACE | Pingora before 0.8.0 | `request::Asked::read` | `hostile::every_method_needs_the_session` |
+//! | a request that may have reached its app sent again: paid twice | own | `Upstream::broke_off`: an idempotent method, no body, no byte of an answer, a connection that had served | `broken_off::what_may_have_been_done_is_never_sent_again`, `broken_off::an_answer_that_began_is_not_asked_for_again`, `broken_off::a_new_connection_that_breaks_off_is_not_tried_again` |
+//! | an app's certificate unchecked, or checked by another name | Pingora, with no name or one with `_` | `upstream::CertificateName`; no setting leaves it out | `secured::an_app_is_believed_by_its_authority_and_name_alone`, `secured::a_certificate_is_checked_by_a_name_that_means_what_it_says`, `secured::a_check_believes_nobody_whom_requests_do_not` |
+//! | a connection to an app used by a route that believes others, or shows another certificate | Pingora's pool | `upstream::Tls`: a group of connections for each | `secured::connections_are_shared_by_those_alone_who_speak_tls_alike` |
+//! | an app switched off by visitors whose requests fail | own | a rest has an end, and somebody is always tried | `upstreams::where_everybody_rests_somebody_is_tried_all_the_same`, `state::a_rest_ends_however_often_a_peer_failed` |
 //! | an app that switches protocols uninvited | own | `upstream_response_filter` | `hostile::an_app_cannot_switch_protocols_uninvited` |
 //! | a WebSocket opened by another site's page, or let through by `Connection: upgrade` | O2P; pingap | `request::Asked::is_foreign_socket`; the decision comes first | `hostile::a_websocket_for_another_sites_page_gets_no_visitor`, `hostile::hops` |
 //! | another host's certificate for whoever asks, and with it which hosts there are | nginx's default server | `tls::Certificates::find`; `unrecognized_name` | `tls::each_host_is_shown_its_own_certificate_or_none` |

@@ -4,7 +4,9 @@
 //! A step can be repeated as often as one likes and does the same each time.
 
 use std::hint::black_box;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
@@ -20,7 +22,7 @@ use wxgate::route::{
     SessionCookie, Snapshot,
 };
 use wxgate::session::{Session, Sessions};
-use wxgate::upstream::Upstream;
+use wxgate::upstream::{Address, Balance, PeerTable, Resolver, Table, Tries, Upstream};
 use wxgate::wechat::callback::Verdict;
 use wxgate::wechat::{Answer, Scope, State, api};
 
@@ -52,6 +54,9 @@ pub struct World {
     session: Session,
     allowed: AllowedUnderscores,
     tables: Vec<(Routes, Host)>,
+    resolver: Resolver,
+    /// An app of one peer, and one of eight that each have their sessions.
+    apps: [Upstream; 2],
 }
 
 /// What WeChat's browser sends, twenty fields in all.
@@ -129,6 +134,17 @@ fn table(count: usize, account: &Arc<LoginAccount>) -> (Routes, Host) {
     (routes, Host::new(&asked).unwrap())
 }
 
+/// An app of so many peers.
+fn app(peers: usize) -> Upstream {
+    let peers = (1..=peers).map(|port| {
+        let address = Address::try_from(format!("http://127.0.0.1:{port}")).unwrap();
+        toml::Spanned::new(0..0, PeerTable::from(address))
+    });
+    let mut table = Table::from(peers.collect::<Vec<_>>());
+    table.balance = Balance::Session;
+    Upstream::new(&table, None, None).unwrap()
+}
+
 impl World {
     pub fn new() -> Self {
         let sessions = sessions();
@@ -169,6 +185,8 @@ impl World {
             back,
             session,
             tables,
+            resolver: Resolver::default(),
+            apps: [app(1), app(8)],
         }
     }
 
@@ -251,6 +269,22 @@ impl World {
         black_box(self.sessions.write(&self.session, &self.account, NOW));
     }
 
+    /// Where the request goes in the app numbered `at`, and what its answer tells.
+    pub fn peer(&self, at: usize) {
+        let app = black_box(&self.apps[at]);
+        let mut tries = Tries::default();
+        let client = std::net::IpAddr::from([203, 0, 113, 7]);
+        let affinity = || Upstream::affinity(Some(self.session.id()), client);
+        {
+            let next = pin!(app.next(&self.resolver, affinity, &mut tries));
+            let Poll::Ready(peer) = next.poll(&mut Context::from_waker(Waker::noop())) else {
+                panic!("an address needs no look-up");
+            };
+            black_box(Box::new(peer.unwrap()));
+        }
+        app.answered(&mut tries, http::StatusCode::OK);
+    }
+
     /// Every step, by its name.
     pub fn steps() -> Vec<(&'static str, Step)> {
         vec![
@@ -263,6 +297,8 @@ impl World {
             ("route of 10", |world| world.route(0)),
             ("route of 1,000", |world| world.route(1)),
             ("route of 10,000", |world| world.route(2)),
+            ("peer of one", |world| world.peer(0)),
+            ("peer of eight", |world| world.peer(1)),
             ("login begun", |world| world.login()),
             ("callback", |world| world.callback()),
         ]

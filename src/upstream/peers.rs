@@ -215,3 +215,76 @@ impl Peers {
         seen.collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::{Address, Health, PeerTable, Table};
+
+    fn upstream(urls: &[&str], health: Option<Health>) -> Upstream {
+        let peers = urls.iter().map(|url| {
+            let address = Address::try_from((*url).to_owned()).unwrap();
+            toml::Spanned::new(0..0, PeerTable::from(address))
+        });
+        let mut table = Table::from(peers.collect::<Vec<_>>());
+        table.health = health.map(|health| toml::Spanned::new(0..0, health));
+        Upstream::new(&table, None, None).unwrap()
+    }
+
+    const ONE: &str = "http://127.0.0.1:1";
+    const TWO: &str = "http://127.0.0.1:2";
+
+    fn tasks(peers: &Peers) -> Vec<tokio::task::Id> {
+        let known = peers.known.lock();
+        let ids = known.checks.values().map(|running| running.task.id());
+        let mut ids: Vec<_> = ids.collect();
+        ids.sort_by_key(ToString::to_string);
+        ids
+    }
+
+    fn state(upstream: &Upstream, at: usize) -> &Arc<State> {
+        upstream.peers()[at].state()
+    }
+
+    #[tokio::test]
+    async fn what_is_known_of_a_peer_outlives_the_file() {
+        let peers = Peers::new(Handle::current());
+        let (first, other) = (upstream(&[ONE], None), upstream(&[ONE], None));
+        peers.adopt([&first, &other]);
+        assert!(Arc::ptr_eq(state(&first, 0), state(&other, 0)));
+        assert!(Arc::ptr_eq(first.tally(), other.tally()));
+        state(&first, 0).busy.store(7, Relaxed);
+        first.tally().retries.store(3, Relaxed);
+        // Another file: the peer moves in the list, and goes on.
+        let (second, same) = (upstream(&[TWO, ONE], None), upstream(&[ONE], None));
+        peers.adopt([&second, &same]);
+        assert!(Arc::ptr_eq(state(&second, 1), state(&first, 0)));
+        let seen = peers.snapshot();
+        assert_eq!(seen.len(), 2);
+        assert_eq!(seen[0].upstream, "127.0.0.1:2,127.0.0.1:1");
+        assert_eq!((seen[0].retries, seen[1].retries), (0, 3));
+        assert_eq!(seen[0].peers[1].busy, 7);
+        // Whoever is named no more is forgotten.
+        peers.adopt([&upstream(&[TWO], None)]);
+        let third = upstream(&[ONE], None);
+        peers.adopt([&third]);
+        assert_eq!(state(&third, 0).busy.load(Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_check_runs_once_for_each_peer_and_as_long_as_it_is_asked_for() {
+        let peers = Peers::new(Handle::current());
+        let health = || Some(Health::default());
+        let (first, other) = (upstream(&[ONE], health()), upstream(&[TWO, ONE], health()));
+        peers.adopt([&first, &other, &upstream(&[ONE], None)]);
+        let begun = tasks(&peers);
+        assert_eq!(begun.len(), 2);
+        peers.adopt([&upstream(&[ONE, TWO], health())]);
+        assert_eq!(tasks(&peers), begun, "they go on");
+        peers.adopt([&upstream(&[ONE, TWO], None)]);
+        assert_eq!(tasks(&peers), []);
+        peers.adopt([&first]);
+        peers.stop();
+        assert_eq!(tasks(&peers), []);
+    }
+}

@@ -475,7 +475,6 @@ fn an_upstream_that_is_no_http_url_is_told() {
     for wrong in [
         "127.0.0.1:3000",
         "ftp://127.0.0.1",
-        "unix:/run/app.sock",
         "http://127.0.0.1:3000/app",
         "http://",
     ] {
@@ -1037,7 +1036,11 @@ fn switched_on(which: impl Fn(usize) -> bool) -> String {
         line => line,
     });
     let dir = certificate().path().display();
-    let text = text.collect::<Vec<_>>().join("\n");
+    let mut text = text.collect::<Vec<_>>().join("\n");
+    if text.contains("\ntls = {") {
+        // It is for peers of https.
+        text = text.replace("peers = [\"http:", "peers = [\"https:");
+    }
     text.replace("\"/etc/wxgate/shop.", &format!("\"{dir}/shop."))
 }
 
@@ -1103,8 +1106,12 @@ fn the_reference_names_every_setting_and_no_other() {
         "[log]",
         "[accounts.shop]",
         "[[routes]]",
+        "[routes.upstream]",
     ] {
-        let keys = keys_of(table);
+        let keys = match table {
+            "[routes.upstream]" => keys_of("[[routes]]\n[routes.upstream]"),
+            table => keys_of(table),
+        };
         assert!(!keys.is_empty(), "{table}");
         let part = reference
             .split_once(&format!("\n{table}\n"))
@@ -1124,6 +1131,17 @@ fn the_reference_names_every_setting_and_no_other() {
             assert!(stands, "{table} has no {key}");
         }
         known.extend(keys);
+    }
+    for table in ["health", "ejection", "tls"] {
+        let keys = keys_of(&format!(
+            "[[routes]]\n[routes.upstream]\n[routes.upstream.{table}]"
+        ));
+        let mut lines = REFERENCE.lines();
+        let begins = format!("# {table} = {{ ");
+        let line = lines.find(|line| line.starts_with(&begins)).unwrap();
+        for key in keys {
+            assert!(line.contains(&format!(" {key} = ")), "{table} has no {key}");
+        }
     }
     for table in keys_of("") {
         assert!(
