@@ -9,6 +9,7 @@
 
 mod address;
 mod balance;
+mod failure;
 mod forwarded;
 mod health;
 mod peer;
@@ -17,6 +18,7 @@ mod resolver;
 mod secured;
 mod settings;
 mod state;
+mod table;
 mod tries;
 
 use std::fmt;
@@ -24,11 +26,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use pingora::Error;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType};
 
 pub use self::address::Address;
 use self::balance::{Balancer, MAX_PEERS, Set, first, only};
+pub use self::failure::{Failure, why};
+use self::failure::{failure, nothing_came};
 pub(crate) use self::forwarded::folded_says_where_from;
 pub use self::forwarded::{Client, TrustedProxies, says_https, says_where_from, write_forwarded};
 pub use self::peer::Peer;
@@ -36,11 +40,10 @@ pub use self::peers::{PeerSeen, Peers, UpstreamSeen};
 pub use self::resolver::Resolver;
 pub use self::secured::{CertificateName, Tls};
 pub use self::settings::{
-    Balance, CheckHost, CheckPath, CheckStatus, Ejection, Health, PeerTable, Table, Timeouts,
-    TlsTable, Wait, Weight,
+    Balance, CheckHost, CheckPath, CheckStatus, Ejection, Health, Timeouts, Wait, Weight,
 };
-pub use self::state::Failure;
 use self::state::{Tally, moment};
+pub use self::table::{PeerTable, Table, TlsTable};
 pub use self::tries::Tries;
 
 /// The app behind a route. A clone is the same app.
@@ -347,59 +350,6 @@ fn stand_alone(connection: &mut HttpPeer) {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     connection.group_key = secured::ALONE | COUNT.fetch_add(1, Relaxed);
     connection.options.idle_timeout = Some(Duration::ZERO);
-}
-
-/// In which way it failed.
-fn failure(error: &Error) -> Failure {
-    match error.etype() {
-        ErrorType::ConnectTimedout
-        | ErrorType::TLSHandshakeTimedout
-        | ErrorType::ReadTimedout
-        | ErrorType::WriteTimedout => Failure::Timeout,
-        ErrorType::TLSHandshakeFailure
-        | ErrorType::TLSWantX509Lookup
-        | ErrorType::InvalidCert
-        | ErrorType::HandshakeError => Failure::Tls,
-        ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed => {
-            Failure::Closed
-        }
-        ErrorType::InvalidHTTPHeader | ErrorType::H1Error => Failure::Invalid,
-        _ => Failure::Connect,
-    }
-}
-
-/// Whether a connection ended before the first byte of an answer, which Pingora
-/// tells in words alone. Other words are no yes.
-fn nothing_came(error: &Error) -> bool {
-    match error.etype() {
-        ErrorType::WriteError => true,
-        ErrorType::ReadError | ErrorType::ConnectionClosed => {
-            let context = error.context.as_ref().map(|words| words.as_str());
-            context.is_some_and(|words| words.ends_with("bytes already read: 0"))
-        }
-        _ => false,
-    }
-}
-
-/// Why a connection was not made, for a log. Of what was said on it nothing, for
-/// that may be a visitor's.
-pub fn why(error: &Error) -> String {
-    let kind = error.etype().as_str();
-    match failure(error) {
-        Failure::Tls => {
-            let context = error.context.as_ref().map(|words| words.as_str());
-            let context = context.unwrap_or_default();
-            let reason = context
-                .strip_prefix("TLS connect() failed: ")
-                .unwrap_or(context);
-            format!("{kind}: {reason}")
-        }
-        Failure::Connect => match error.root_cause().downcast_ref::<std::io::Error>() {
-            Some(cause) => format!("{kind}: {cause}"),
-            None => kind.to_owned(),
-        },
-        _ => kind.to_owned(),
-    }
 }
 
 impl TryFrom<String> for Upstream {

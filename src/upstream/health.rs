@@ -85,7 +85,7 @@ impl Watch {
     async fn look(&self, peer: &Peer) -> Result<(), String> {
         let mut attempt = 0;
         loop {
-            let found = peer.glance(&self.resolver, attempt, self.health.timeout.get());
+            let found = peer.connection(&self.resolver, attempt);
             let (to, more) = found
                 .await
                 .map_err(|error| format!("its name has no address ({error})"))?;

@@ -3,7 +3,6 @@
 //! Holds always: whatever speaks TLS is given a name to check the certificate by.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
 use pingora::upstreams::peer::HttpPeer;
@@ -133,20 +132,5 @@ impl Peer {
                 Ok((peer, more))
             }
         }
-    }
-
-    /// The same, with nothing kept of it and no step longer than `patience`.
-    pub(super) async fn glance(
-        &self,
-        resolver: &Resolver,
-        attempt: usize,
-        patience: Duration,
-    ) -> Result<(HttpPeer, bool), Arc<std::io::Error>> {
-        let (mut peer, more) = self.connection(resolver, attempt).await?;
-        peer.options.connection_timeout = Some(patience);
-        peer.options.total_connection_timeout = Some(patience);
-        peer.options.read_timeout = Some(patience);
-        peer.options.write_timeout = Some(patience);
-        Ok((peer, more))
     }
 }

@@ -16,8 +16,8 @@ use tokio::task::AbortHandle;
 use super::health::{Check, Watch};
 use super::peer::Identity;
 use super::settings::Health;
-use super::state::{Failure, State, Tally, moment};
-use super::{Resolver, Upstream};
+use super::state::{State, Tally, moment};
+use super::{Failure, Resolver, Upstream};
 
 /// All peers of all routes.
 pub struct Peers {

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use super::Failure;
 use super::settings::Ejection;
 
 /// A moment in milliseconds since the process began; never 0.
@@ -88,47 +89,6 @@ impl Tally {
     pub(super) fn note(&self, failure: Failure) {
         if let Some(count) = self.errors.get(failure as usize) {
             count.fetch_add(1, Relaxed);
-        }
-    }
-}
-
-/// In which way an app failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// No connection was made.
-    Connect,
-    /// It took too long.
-    Timeout,
-    /// The connection ended before the answer did.
-    Closed,
-    /// No TLS, or with a certificate that is not believed.
-    Tls,
-    /// What came was no answer.
-    Invalid,
-    /// Every peer is out, as the checks say.
-    NoPeer,
-}
-
-impl Failure {
-    /// All of them, in the order of the counts.
-    pub const ALL: [Self; 6] = [
-        Self::Connect,
-        Self::Timeout,
-        Self::Closed,
-        Self::Tls,
-        Self::Invalid,
-        Self::NoPeer,
-    ];
-
-    /// In one word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Timeout => "timeout",
-            Self::Closed => "closed",
-            Self::Tls => "tls",
-            Self::Invalid => "invalid",
-            Self::NoPeer => "no_peer",
         }
     }
 }

@@ -218,6 +218,12 @@ async fn hosts_that_cannot_be_reached_are_told() {
     let tls = format!("upstream = \"https://{}\"", site.app.addr);
     site.fails(&upstream, &tls, &["routes[0].upstream", "no TLS there"])
         .await;
+    let both = format!(
+        "upstream = [\"http://{}\", \"http://{dead}\"]",
+        site.app.addr
+    );
+    site.fails(&upstream, &both, &["routes[0].upstream.peers[1]", &dead])
+        .await;
     site.fails(
         &upstream,
         "upstream = \"http://no-such-host.invalid\"",

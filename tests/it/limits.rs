@@ -1,12 +1,9 @@
 //! What one address, and all together, may not do; and that a visitor with a
 //! session notices nothing of it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
 use wxgate::simulator::Mood;
 
 use crate::client::{Answer, Browser, WECHAT, Wire, send};
@@ -344,61 +341,6 @@ async fn a_body_has_a_largest_size() {
     assert_eq!(wire.answer(false).await.status, 101);
     wire.send([b'w'; 4096]).await;
     assert_eq!(wire.bytes(4096).await.len(), 4096);
-}
-
-/// Whether a request with 700 bytes of `x` came whole.
-async fn takes_request(stream: &mut TcpStream) -> bool {
-    let mut bytes = Vec::new();
-    while !bytes.ends_with(&[b'x'; 700]) {
-        if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
-            return false;
-        }
-    }
-    true
-}
-
-/// An app that answers one request, takes the next on the same connection and
-/// closes it, and answers again on another.
-async fn forgetful_app() -> (SocketAddr, JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let serve = async move {
-        for answers in [1, usize::MAX] {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            for _ in 0..answers {
-                if !takes_request(&mut stream).await {
-                    break;
-                }
-                let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-                stream.write_all(whole).await.unwrap();
-            }
-            takes_request(&mut stream).await;
-        }
-    };
-    (address, tokio::spawn(serve))
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_is_sent_again_is_counted_once() {
-    let (app, serving) = forgetful_app().await;
-    let world = World::with(Extra {
-        tables: &format!(
-            "[[routes]]\nhost = \"127.0.0.1\"\npath = \"/forgetful\"\nupstream = \"http://{app}\"\nauth = \"none\"\nmax_body = \"1KiB\"\n"
-        ),
-        ..Extra::default()
-    })
-    .await;
-    let browser = Browser::new(WECHAT);
-    // One connection of the visitor's is one thread of the gateway's, which has
-    // one connection to the app.
-    let mut wire = Wire::to(world.gateway).await;
-    for _ in 0..2 {
-        let request = browser.request("PUT", world.gateway, "/forgetful", &[], &[b'x'; 700]);
-        wire.send(request).await;
-        let answer = wire.answer(false).await;
-        assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
-    }
-    serving.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

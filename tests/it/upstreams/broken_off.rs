@@ -171,3 +171,23 @@ async fn a_new_connection_that_breaks_off_is_not_tried_again() {
     assert_eq!(wire.answer(false).await.status, 502);
     assert_eq!((*count.lock().unwrap(), other.count("GET")), (1, 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_try_meets_no_second_closing_connection() {
+    let app = Fickle::start("").await;
+    let (world, mut wire) = world(&app).await;
+    // Two requests at one time leave two connections that have served. The one
+    // that served before ends under one of them.
+    let mut wires = [Wire::to(world.gateway).await, Wire::to(world.gateway).await];
+    for other in &mut wires {
+        other.send(request(&world, "GET /app/both", "")).await;
+    }
+    for other in &mut wires {
+        assert_eq!(other.answer(false).await.status, 200);
+        other.send(request(&world, "GET /.wxgate/me", "")).await;
+        other.answer(false).await;
+    }
+    wire.send(request(&world, "GET /app/x", "")).await;
+    let answer = wire.answer(false).await;
+    assert_eq!((answer.status, app.count("GET /app/x")), (200, 2));
+}
