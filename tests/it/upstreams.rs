@@ -365,10 +365,10 @@ async fn when_everybody_is_out_visitors_are_told_and_nobody_is_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_peer_that_takes_no_connection_is_left_alone_for_a_while() {
+async fn a_peer_that_takes_no_connection_is_left_alone() {
     let (dead, app) = (nobody().await, App::start().await);
     let keys = format!(
-        "{}\nejection = {{ failures = 2, rest = \"300ms\", longest = \"1s\" }}",
+        "{}\nejection = {{ failures = 2, rest = \"1h\", longest = \"1h\" }}",
         peers(&[dead, app.addr])
     );
     let world = World::with_tables(&open_route("/app", &keys)).await;
@@ -386,13 +386,34 @@ async fn a_peer_that_takes_no_connection_is_left_alone_for_a_while() {
     assert_eq!((known.peers[0].up, known.peers[1].up), (false, true));
     assert_eq!(known.retries, 2);
     assert!(known.errors.contains(&(Failure::Connect, 2)), "{known:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rest_ends_and_a_good_answer_ends_it_for_good() {
+    let (dead, app) = (nobody().await, App::start().await);
+    let keys = format!(
+        "{}\nejection = {{ failures = 1, rest = \"50ms\", longest = \"50ms\" }}",
+        peers(&[dead, app.addr])
+    );
+    let world = World::with_tables(&open_route("/app", &keys)).await;
+    until("it is given a rest", async || {
+        assert_eq!(get(&world, "/app").await.status, 200);
+        seen(&world, dead).peers[0].ejections > 0
+    })
+    .await;
     let back = App::at(dead).await;
     until("its rest ends", async || {
         assert_eq!(get(&world, "/app").await.status, 200);
         !back.seen().is_empty()
     })
     .await;
-    assert!(seen(&world, dead).peers[0].up);
+    let ejections = || seen(&world, dead).peers[0].ejections;
+    let before = ejections();
+    for _ in 0..6 {
+        assert_eq!(get(&world, "/app").await.status, 200);
+    }
+    assert!(seen(&world, dead).peers[0].up && ejections() == before);
+    assert!(back.seen().len() >= 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
