@@ -84,7 +84,8 @@ pub enum Way {
 }
 
 impl Way {
-    fn as_str(self) -> &'static str {
+    /// Its word in the log.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Vouched => "vouched",
             Self::Public => "public",

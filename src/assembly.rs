@@ -74,6 +74,19 @@ impl Lasting {
             peers: Arc::new(Peers::new(Handle::current())),
         })
     }
+
+    /// What is as good for whoever serves nobody: nothing is opened, nothing kept, no
+    /// app is asked how it is, and nothing is known to have ended.
+    pub fn scratch(plan: &Plan) -> Self {
+        let ended = Arc::new(Revocations::default());
+        Self {
+            store: Store::scratch(Arc::clone(&ended)),
+            ended,
+            connections: Arc::new(Connections::new(&plan.limits)),
+            in_flight: Arc::default(),
+            peers: Arc::new(Peers::unasked(Handle::current())),
+        }
+    }
 }
 
 /// What a plan became.

@@ -67,6 +67,13 @@ pub struct Shown {
     pub cookies: Vec<String>,
 }
 
+/// What can be said of a callback without asking anybody.
+enum Judged {
+    Done(Outcome),
+    /// WeChat's answer to a login that this browser began.
+    Begun(Answer, Login, Arc<LoginAccount>),
+}
+
 /// What callbacks need.
 #[derive(Debug)]
 pub struct Callbacks {
@@ -170,24 +177,45 @@ impl Callbacks {
 
     /// Answers a request to [`login::CALLBACK_PATH`].
     pub async fn answer(&self, asked: &Asked<'_>, now: Millis) -> Outcome {
+        let (answer, login, account) = match self.judge(asked, now) {
+            Judged::Done(outcome) => return outcome,
+            Judged::Begun(answer, login, account) => (answer, login, account),
+        };
+        match answer.for_login(&login.state) {
+            Some(Verdict::Agreed(code)) => self.exchange(asked, login, account, code, now).await,
+            Some(Verdict::Refused) => self.end(login, Trouble::Refused, None),
+            None => self.without_login(asked, Some(answer.state()), now),
+        }
+    }
+
+    /// Whether [`Self::answer`] would have WeChat exchange the code.
+    pub fn would_exchange(&self, asked: &Asked<'_>, now: Millis) -> bool {
+        match self.judge(asked, now) {
+            Judged::Done(_) => false,
+            Judged::Begun(answer, login, _) => {
+                matches!(answer.for_login(&login.state), Some(Verdict::Agreed(_)))
+            }
+        }
+    }
+
+    /// Whose callback it is. Asks nobody.
+    fn judge(&self, asked: &Asked<'_>, now: Millis) -> Judged {
         let answer = match Answer::parse(asked.query.unwrap_or_default()) {
             Ok(answer) => answer,
-            Err(NoAnswer::NoState) => return self.without_login(asked, None, now),
+            Err(NoAnswer::NoState) => return Judged::Done(self.without_login(asked, None, now)),
             Err(NoAnswer::Ambiguous) => {
-                return show(
-                    Trouble::BadRequest,
-                    endpoints::home(&asked.host, &self.routes),
-                );
+                let home = endpoints::home(&asked.host, &self.routes);
+                return Judged::Done(show(Trouble::BadRequest, home));
             }
         };
         let mut logins = login::carried(&self.sessions, asked.headers(), &asked.host, now);
         let known = |login: &Login| login.state.same(answer.state().as_str());
         let Some(at) = logins.iter().position(known) else {
-            return self.without_login(asked, Some(answer.state()), now);
+            return Judged::Done(self.without_login(asked, Some(answer.state()), now));
         };
         let login = logins.swap_remove(at);
         let Some(account) = self.account(&login) else {
-            return self.without_login(asked, Some(answer.state()), now);
+            return Judged::Done(self.without_login(asked, Some(answer.state()), now));
         };
         if login.finished.is_none() && login.rounds_before(&logins) >= MAX_ROUNDS {
             warn!(
@@ -195,19 +223,15 @@ impl Callbacks {
                 "a browser logs in again and again: the session cookie does not come back as it was set; look at \
                  public_scheme, at cookie_domain, and at what else sets or changes cookies"
             );
-            return self.end(login, Trouble::SessionNotKept, None);
+            return Judged::Done(self.end(login, Trouble::SessionNotKept, None));
         }
         if self.has_session(asked, &login, &account, now) {
-            return self.go_on(login, "already_logged_in", now);
+            return Judged::Done(self.go_on(login, "already_logged_in", now));
         }
         if !login.listed {
-            return self.not_begun_here(asked, login, &account, now);
+            return Judged::Done(self.not_begun_here(asked, login, &account, now));
         }
-        match answer.for_login(&login.state) {
-            Some(Verdict::Agreed(code)) => self.exchange(asked, login, account, code, now).await,
-            Some(Verdict::Refused) => self.end(login, Trouble::Refused, None),
-            None => self.without_login(asked, Some(answer.state()), now),
-        }
+        Judged::Begun(answer, login, account)
     }
 
     /// A login cookie that this browser did not get from us, as far as its list

@@ -8,6 +8,7 @@
 
 mod answer;
 mod decide;
+mod explained;
 mod forward;
 mod fresh;
 mod https;
@@ -31,6 +32,7 @@ use tracing::warn;
 
 use self::answer::refuse_unread;
 use self::decide::Permit;
+pub use self::explained::{Explained, Fate};
 pub use self::https::Https;
 use self::https::is_secured;
 pub use self::live::{Course, Live, Successor};

@@ -42,6 +42,7 @@
 //! | `demo` | simulator, shop and gateway on loopback |
 //! | `server` | listeners, threads, another plan, another process, drain |
 //! | `admin` | health, readiness, the end of sessions, for operators |
+//! | `explain` | what becomes of one request, and why |
 //! | `assembly` | from a plan to a gateway, and what outlives the plan |
 //! | `handover` | listening sockets, from one process to the next |
 //! | `reload` | `gateway.toml`, read anew: when, and what came of it |
@@ -203,6 +204,7 @@ pub mod cookies;
 pub mod demo;
 pub mod doctor;
 pub mod endpoints;
+pub mod explain;
 pub mod gateway;
 pub mod handover;
 pub mod html;

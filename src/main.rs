@@ -4,6 +4,9 @@
 //! command line that is not understood, 78 (`EX_CONFIG` of sysexits.h) for a
 //! mistake in `gateway.toml`.
 
+#[path = "main/explain.rs"]
+mod explain;
+
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -46,6 +49,8 @@ enum Command {
     Run(ConfigFile),
     /// Read gateway.toml, say what was understood, and do nothing else. Exits with 78 if there is a mistake.
     Check(ConfigFile),
+    /// Tell what becomes of one request, and why: which route, which decision, what the browser gets, what the app receives.
+    Explain(explain::Explain),
     /// Look at accounts, hosts, apps and this machine, and tell what visitors would meet. Exits with 1 if it is something bad.
     Doctor(ConfigFile),
     /// Ask the gateway that runs with this gateway.toml whether traffic may come. Exits with 1 if not.
@@ -176,6 +181,7 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Run(file) => run(&file, inherited),
         Command::Check(file) => check(&file),
+        Command::Explain(arguments) => explain::run(arguments),
         Command::Doctor(file) => examine(&file),
         Command::Ready(question) => ready(&question),
         Command::Keygen(kind) => keygen(&kind),

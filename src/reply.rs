@@ -25,6 +25,8 @@ pub struct Reply {
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
+    /// The trouble it tells of, as a page or as JSON.
+    tells: Option<Trouble>,
 }
 
 impl Reply {
@@ -34,6 +36,7 @@ impl Reply {
             status,
             headers: Vec::with_capacity(8),
             body: Bytes::new(),
+            tells: None,
         }
     }
 
@@ -98,6 +101,24 @@ impl Reply {
             .push((header::CONTENT_TYPE, HeaderValue::from_static(content_type)));
         self.body = body.into();
         self
+    }
+
+    /// The same answer, known as one that tells of `trouble`.
+    #[must_use]
+    pub fn telling(mut self, trouble: Trouble) -> Self {
+        self.tells = Some(trouble);
+        self
+    }
+
+    /// The trouble it tells of, if it does.
+    pub fn tells(&self) -> Option<Trouble> {
+        self.tells
+    }
+
+    /// All values of the header called `name`.
+    pub fn values(&self, name: &HeaderName) -> impl Iterator<Item = &str> {
+        let found = self.headers.iter().filter(move |(found, _)| found == name);
+        found.filter_map(|(_, value)| value.to_str().ok())
     }
 
     /// The first value of the header called `name`.

@@ -212,6 +212,15 @@ pub enum Decided<'a> {
     None,
 }
 
+/// The readings for which a path is not decided.
+#[derive(Debug)]
+pub enum Collisions<'a> {
+    /// These, each with the route it reaches.
+    Readings(Vec<(String, Option<&'a Arc<Route>>)>),
+    /// More than anybody looks through, or one that only a disk knows: `SECRET~1`.
+    Countless,
+}
+
 impl Routes {
     /// The table of `routes`; with two alike, the places of both.
     ///
@@ -264,6 +273,30 @@ impl Routes {
             return Decided::Ambiguous;
         }
         Decided::Route(route)
+    }
+
+    /// Why `path` is [`Decided::Ambiguous`]: its readings that reach a route which
+    /// asks for more, or none (`None`), each with that route.
+    pub fn collisions(&self, host: &Host, path: &str) -> Collisions<'_> {
+        let site = self.sites.get(host);
+        let found = site.and_then(|site| Some((site, site.longest_prefix(&site.routes, path)?)));
+        let Some((site, route)) = found.filter(|(site, route)| site.could_be_stricter(path, route))
+        else {
+            return Collisions::Readings(Vec::new());
+        };
+        let all = match is_plain(path) && site.is_plain {
+            true => without_endings(path).map(Vec::from),
+            false => readings(path),
+        };
+        let Some(all) = all else {
+            return Collisions::Countless;
+        };
+        let stricter = all.into_iter().filter_map(|reading| {
+            let other = site.longest_prefix(&site.folded, &reading);
+            let passes = other.is_some_and(|other| route.covers(other));
+            (!passes).then_some((reading, other))
+        });
+        Collisions::Readings(stricter.collect())
     }
 
     /// Whether `host` has routes.

@@ -8,6 +8,7 @@
 //! none with another. A cookie that stands twice is no session. Time is an
 //! argument, in seconds since 1970.
 
+mod examined;
 mod settings;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::examined::{Examined, Told};
 pub use self::settings::{CookieDomain, CookieName, Lifetime, Table};
 use crate::cookies::{self, CookieSettings, Found, MaxAge};
 use crate::origin::Host;
@@ -599,7 +601,7 @@ impl fmt::Debug for Session {
 pub(crate) mod tests {
     use super::*;
     use crate::cookies::SameSiteSetting;
-    use crate::signing::generate_key;
+    use crate::signing::{Look, generate_key};
 
     const HOST: &str = "shop.example.com";
 
@@ -686,6 +688,46 @@ pub(crate) mod tests {
             &account(app_id),
             now,
         )
+    }
+
+    #[test]
+    fn an_examined_cookie_tells_what_it_says_and_why_it_does_not_count() {
+        let (all, account) = (sessions(None), account("wxaaaaaaaaaaaaaaaa"));
+        let written = all.write(&session(HOST, 1_000), &account, 1_300);
+        let line = written.split(';').next().unwrap().to_owned();
+        let look = |ring: &Sessions, line: &str, host: &str, now| {
+            let lines = || std::iter::once(line.as_bytes());
+            let mut found = ring.examine(lines, &Host::new(host).unwrap(), &account, now);
+            assert_eq!(found.len(), 1);
+            found.remove(0)
+        };
+        let good = look(&all, &line, HOST, 1_400);
+        let told = good.told.unwrap();
+        assert!(good.verdict.is_ok_and(|carried| !carried.renew));
+        assert_eq!((told.seen, told.idle_end, told.end), (1_300, 1_900, 4_600));
+        assert_eq!((told.place.as_str(), good.look), (HOST, None));
+        let late = look(&all, &line, HOST, 1_900);
+        assert_eq!(late.verdict.unwrap_err(), NoSession::Expired);
+        assert_eq!(late.told.unwrap().idle_end, 1_900);
+        let moved = look(&all, &line, "other.example.com", 1_400);
+        assert_eq!(moved.verdict.unwrap_err(), NoSession::Elsewhere);
+        assert_eq!(moved.told.unwrap().place, HOST);
+        // What does not verify is not told.
+        let (start, end) = line.split_at(line.len() - 20);
+        let other = if end.starts_with('A') { "B" } else { "A" };
+        let changed = format!("{start}{other}{}", end.split_at(1).1);
+        for (ring, line, expected) in [
+            (&sessions(None), line.clone(), Look::UnknownKey),
+            (&all, changed, Look::KnownKey),
+            (&all, "__Host-wxgate_shop=AAAA".to_owned(), Look::NoToken),
+        ] {
+            let other = look(ring, &line, HOST, 1_400);
+            assert_eq!(other.verdict.unwrap_err(), NoSession::Forged);
+            assert!(other.told.is_none());
+            assert_eq!(other.look, Some(expected), "{line}");
+        }
+        let twice = look(&all, &format!("{line}; {line}"), HOST, 1_400);
+        assert_eq!(twice.verdict.unwrap_err(), NoSession::Repeated);
     }
 
     #[test]

@@ -128,6 +128,17 @@ pub struct Opened<'b> {
     pub by_older_key: bool,
 }
 
+/// What a token looks like: nothing that lets anybody in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Not in the form of one, or of another version of wxgate.
+    NoToken,
+    /// It names a key that is not in the ring.
+    UnknownKey,
+    /// It names a key of the ring.
+    KnownKey,
+}
+
 /// A fresh key in the form that `gateway.toml`'s sources hold: base64 of 64
 /// bytes from the system's random source.
 ///
@@ -334,6 +345,20 @@ impl Keyring {
             // Compares in constant time.
             mac.verify_slice(&given).is_ok()
         })
+    }
+
+    /// What can be said of a token that does not open, for the operator.
+    pub fn look_at(&self, token: &[u8]) -> Look {
+        let decoded = URL_SAFE_NO_PAD.decode(token).unwrap_or_default();
+        match decoded.split_first() {
+            Some((&VERSION, rest)) if rest.len() >= ID_LEN + TAG_LEN => {
+                match self.keys().any(|key| rest.starts_with(&key.id)) {
+                    true => Look::KnownKey,
+                    false => Look::UnknownKey,
+                }
+            }
+            _ => Look::NoToken,
+        }
     }
 
     /// Verifies `token` for `purpose`; `room` holds the decoded bytes and lends

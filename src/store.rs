@@ -83,6 +83,14 @@ impl Store {
         Ok(Arc::new(Self { kind, revocations }))
     }
 
+    /// A store that keeps nothing and knows of nothing that was ended, for
+    /// whoever looks at what a gateway would do and serves nobody.
+    pub fn scratch(revocations: Arc<Revocations>) -> Arc<Self> {
+        revocations.complete();
+        let kind = Kind::Memory(MemoryStore::scratch());
+        Arc::new(Self { kind, revocations })
+    }
+
     /// Whether the store answers, and all that was ended is known; if not, why,
     /// for the operator.
     ///

@@ -426,7 +426,7 @@ impl Gateway {
 /// A trouble for programs.
 fn plain(trouble: Trouble, status: StatusCode, visit: &Visit) -> Reply {
     let body = json!({"code": status.as_u16(), "message": trouble.reason(), "request_id": visit.request_id.as_str()});
-    Reply::json(status, &body)
+    Reply::json(status, &body).telling(trouble)
 }
 
 /// The answer to a request that cannot be read in one way only.

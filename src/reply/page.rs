@@ -176,7 +176,8 @@ impl Page<'_> {
                     Some(_) => &SCRIPT_POLICY,
                 },
             )
-            .with_header(header::X_FRAME_OPTIONS, "DENY");
+            .with_header(header::X_FRAME_OPTIONS, "DENY")
+            .telling(self.trouble);
         let usual = match self.trouble {
             Trouble::Quota | Trouble::TooOften => Some(60),
             Trouble::Busy | Trouble::StoreDown => Some(5),

@@ -94,6 +94,11 @@ pub(super) struct Words {
 }
 
 impl Trouble {
+    /// The title of its page, in English.
+    pub fn title(self) -> &'static str {
+        self.words().en.0
+    }
+
     /// Its status and words, in Chinese and English.
     pub(super) fn words(self) -> Words {
         use StatusCode as S;

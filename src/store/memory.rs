@@ -77,6 +77,15 @@ impl MemoryStore {
             revocations.apply(&Revocation::of_everyone(before));
         });
         revocations.complete();
+        Self::with(journal.ok())
+    }
+
+    /// One that keeps nothing: for whoever serves nobody.
+    pub(super) fn scratch() -> Self {
+        Self::with(None)
+    }
+
+    fn with(journal: Option<Journal>) -> Self {
         Self {
             records: Cache::builder()
                 .max_capacity(ROOM)
@@ -85,7 +94,7 @@ impl MemoryStore {
                 })
                 .expire_after(OwnLifetime)
                 .build(),
-            journal: journal.ok(),
+            journal,
         }
     }
 

@@ -23,6 +23,8 @@ use super::{Failure, Resolver, Upstream};
 pub struct Peers {
     /// Where checks run.
     runtime: Handle,
+    /// Whether any do.
+    checks: bool,
     resolver: Resolver,
     /// What checks connect with: made for the first, for it reads the system's
     /// certificates.
@@ -92,9 +94,18 @@ impl Peers {
     pub fn new(runtime: Handle) -> Self {
         Self {
             runtime,
+            checks: true,
             resolver: Resolver::default(),
             connector: OnceLock::new(),
             known: Mutex::default(),
+        }
+    }
+
+    /// Nobody yet, and nobody will be asked how they are.
+    pub fn unasked(runtime: Handle) -> Self {
+        Self {
+            checks: false,
+            ..Self::new(runtime)
         }
     }
 
@@ -131,7 +142,7 @@ impl Peers {
             });
             // Whoever has been sent requests already has its own.
             let _ = peer.state.set(Arc::clone(state));
-            let Some(health) = upstream.health() else {
+            let Some(health) = upstream.health().filter(|_| self.checks) else {
                 continue;
             };
             let key = (identity.clone(), health.clone());

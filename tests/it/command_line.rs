@@ -919,6 +919,7 @@ fn every_command_has_help() {
         ("run", &["--config"][..]),
         ("check", &["--config"]),
         ("ready", &["--config", "--except"]),
+        ("explain", &["--cookie", "--inside-wechat", "--json"]),
         ("keygen", &["--assertion"]),
         ("simulate", &["--listen", "--callback-host"]),
         ("demo", &["--listen"]),

@@ -30,6 +30,7 @@ mod corpus;
 mod doctor;
 mod drain;
 mod endpoints;
+mod explain;
 mod hostile;
 mod kill;
 mod limits;

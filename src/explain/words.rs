@@ -1,0 +1,71 @@
+//! What the access log's words mean, in a sentence.
+//!
+//! Holds always: nothing here depends on a request; a word without a sentence is
+//! told by itself.
+
+/// Why, for the operator.
+pub(super) fn sentence(way: &str, reason: &'static str) -> Option<&'static str> {
+    Some(match (way, reason) {
+        ("public", _) => {
+            "the route has auth = \"none\": no session is looked for, and the app is told of nobody"
+        }
+        ("anonymous", _) => {
+            "the route has auth = \"optional\", and there is no session that counts"
+        }
+        ("vouched", _) => "there is a session, and it has what the route asks for",
+        ("verify_file", _) => "a file of verify_files, which everybody may have",
+        (_, "no_session") => "no session cookie of the route's account came",
+        (_, "session_cookie_repeated") => {
+            "the session cookie stands twice, and there is no telling which the browser meant"
+        }
+        (_, "session_forged") => "the session cookie does not verify: see below",
+        (_, "session_of_another_place") => {
+            "the session cookie was made for another host or another appid"
+        }
+        (_, "session_expired") => "the session is over: see below",
+        (_, "session_from_the_future") => "the session was opened in the future: a clock is wrong",
+        (_, "session_ended") => "the session was ended before its time",
+        (_, "revocations_unknown") => {
+            "it is not known which sessions were ended, and until then nobody is let in"
+        }
+        (_, "session_has_too_little") => {
+            "there is a session, and the route asks for more: the visitor is sent to WeChat for it"
+        }
+        (_, "tokens_gone") => "the route needs the visitor's tokens, and they are gone",
+        (_, "consent_page") => {
+            "the route has consent_page = true: a page asks before the visitor is sent to WeChat"
+        }
+        (_, "keep_fragment") => {
+            "the route has keep_fragment = true: a page keeps the address's fragment, then goes on to WeChat"
+        }
+        (_, "ambiguous_path") => {
+            "servers read this path in different ways, and one of them reaches a route that asks for more, or none"
+        }
+        (_, "no_route") => "no route has this host and path",
+        (_, "method") => "the method is none that is taken here",
+        (_, "body_too_large") => "the body is larger than the route's max_body",
+        (_, "plain_http") => "a page that was asked for without TLS, and redirect_http = true",
+        (_, "foreign_origin") => "a WebSocket that a page of another host opens",
+        (_, "snapshot_read_only") => "a snapshot page's visitor may look and change nothing",
+        (_, "bad_host") => "there is no Host, there are two, or it is none",
+        (_, "bad_target") => "the target is not of the form /path?query",
+        (_, "bad_line") => "a line of the header is none by RFC 9112",
+        (_, "bad_framing") => "how long the body is could be read in two ways",
+        (_, "bad_coding") => "a transfer coding other than chunked",
+        (_, "target_too_long") => "a target of more than 16 KiB",
+        (_, "header_too_large") => "a header of more than 64 KiB, or of more than 256 fields",
+        (_, "bad_method") => "TRACE, TRACK and CONNECT are never forwarded",
+        (_, "no_account") => "no route of this host has an account",
+        (_, "bad_return_to") => "the place to go back to stands twice, or is none on this host",
+        (_, "logged_in") => {
+            "this browser began the login, and the state agrees: WeChat would be asked once for what the code stands for"
+        }
+        (_, "already_logged_in") => "there is a session already: the code is not spent",
+        (_, "login_cookie_missing") => {
+            "this browser has no login of that state: it took too long, cookies are off, or the address is somebody else's"
+        }
+        (_, "login_endpoint") => "the way in for pages that were answered 401",
+        ("endpoint", _) => "one of the gateway's own paths, which no app is asked for",
+        _ => return None,
+    })
+}
