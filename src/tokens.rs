@@ -19,6 +19,7 @@ use crate::route::LoginAccount;
 use crate::session::{Now, Session, Sessions};
 use crate::signing::Purpose;
 use crate::store::{Key, Store, Unavailable};
+use crate::wechat::calls;
 use crate::wechat::{Api, ApiError, Errcode, Meaning, Profile, Tokens};
 
 /// How long before its end an access token is renewed, in seconds.
@@ -289,7 +290,7 @@ impl Keeper {
             return Err(Useless::Late);
         }
         let (this, account, session) = (self.clone(), Arc::clone(account), session.clone());
-        let asked = tokio::spawn(async move {
+        let asked = tokio::spawn(calls::carried(async move {
             let entry = this.said.entry((*session.id(), question));
             let answer = async {
                 let answer = this.put(question, &account, &session, now).await;
@@ -308,7 +309,7 @@ impl Keeper {
             let said = entry.or_insert_with_if(answer, is_old).await.into_value();
             this.late.invalidate(&key).await;
             said
-        });
+        }));
         match tokio::time::timeout(PATIENCE, asked).await {
             Ok(Ok(said)) => said.answer.map(|profile| (said.at, profile)),
             Ok(Err(_)) | Err(_) => {
@@ -368,7 +369,7 @@ impl Keeper {
         now: Now,
     ) -> Result<Kept, Useless> {
         let (this, account, session) = (self.clone(), Arc::clone(account), session.clone());
-        let renewal = tokio::spawn(async move {
+        let renewal = tokio::spawn(calls::carried(async move {
             let renewal = this.renew(&account, &session, &stale, now);
             let renewed = this.renewals.get_with(*session.id(), renewal).await;
             match &renewed {
@@ -377,7 +378,7 @@ impl Keeper {
                 Err(_) => this.opened.invalidate(session.id()).await,
             }
             renewed
-        });
+        }));
         match renewal.await {
             Ok(renewed) => renewed,
             Err(_) => Err(Useless::Late),

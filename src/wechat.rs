@@ -7,7 +7,7 @@
 //!
 //! Read in the order of a login: [`account`] (who asks), [`authorize`] (the
 //! browser's hop to WeChat), [`callback`] (what comes back), [`api`] (server
-//! to server), [`errcode`] (what WeChat's numbers mean), [`openid`] (who it was),
+//! to server; [`calls`] tells which), [`errcode`] (what WeChat's numbers mean), [`openid`] (who it was),
 //! [`tokens`] (what may be kept of it).
 //!
 //! Source: WeChat's pages "网页授权" and "全局返回码" in the official accounts
@@ -17,6 +17,7 @@ pub mod account;
 pub mod api;
 pub mod authorize;
 pub mod callback;
+pub mod calls;
 pub mod errcode;
 pub mod openid;
 pub mod tokens;

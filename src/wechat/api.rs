@@ -23,6 +23,7 @@ use zeroize::Zeroizing;
 use super::account::{Account, BaseUrl};
 use super::authorize::{COMPONENT, Scope};
 use super::callback::Code;
+use super::calls;
 use super::errcode::Errcode;
 use super::openid::{OpenId, UnionId};
 use super::tokens::Tokens;
@@ -231,7 +232,9 @@ impl Api {
             utf8_percent_encode(secret, COMPONENT),
             utf8_percent_encode(code.expose(), COMPONENT),
         ));
-        let answer = self.call(account, &query, &[secret, code.expose()]).await?;
+        let answer = self
+            .call("access_token", account, &query, &[secret, code.expose()])
+            .await?;
         Grant::of(answer)
     }
 
@@ -251,7 +254,9 @@ impl Api {
             account.app_id.as_str(),
             utf8_percent_encode(token, COMPONENT),
         ));
-        let mut answer = self.call(account, &query, &[token]).await?;
+        let mut answer = self
+            .call("refresh_token", account, &query, &[token])
+            .await?;
         let tokens = take_tokens(&mut answer);
         if openid_of(&answer)? != *openid {
             return Err(ApiError::Garbled("tokens of another openid"));
@@ -278,7 +283,7 @@ impl Api {
             openid.as_str(),
             account.lang.as_str(),
         ));
-        let answer = self.call(account, &query, &[token]).await?;
+        let answer = self.call("userinfo", account, &query, &[token]).await?;
         Profile::of(&answer, openid)
     }
 
@@ -298,7 +303,7 @@ impl Api {
             utf8_percent_encode(token, COMPONENT),
             openid.as_str(),
         ));
-        let answer = self.call(account, &query, &[token]).await?;
+        let answer = self.call("auth", account, &query, &[token]).await?;
         match answer.get("errcode").map(number) {
             Some(Some(0)) => Ok(()),
             _ => Err(ApiError::Garbled("neither yes nor no")),
@@ -338,6 +343,7 @@ impl Api {
 
     async fn call(
         &self,
+        name: &'static str,
         account: &Account,
         query: &Secret,
         hidden: &[&str],
@@ -349,7 +355,10 @@ impl Api {
             ));
         };
         // In a box that is made when the turn has come: who waits holds no room for it.
-        Box::pin(self.call_hosts(account, query, hidden)).await
+        let began = Instant::now();
+        let result = Box::pin(self.call_hosts(account, query, hidden)).await;
+        calls::note(name, began, &result);
+        result
     }
 
     /// One host after the other, as long as nothing was sent.
