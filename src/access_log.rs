@@ -1,12 +1,14 @@
 //! One line a request: which way it took, and why.
 //!
 //! Holds always: a line names the path without its query, where codes stand;
-//! no cookie, no header of the client's but its host, no openid.
+//! no cookie, no header of the client's but its host, no openid: a visitor has a
+//! name of its own here, which only the gateway's key connects with one.
 
+use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -107,6 +109,10 @@ pub struct Entry {
     pub way: Option<Way>,
     /// Why, in one word.
     pub reason: &'static str,
+    /// When the app was first turned to.
+    asked_app: Option<Instant>,
+    /// When the header of its answer came.
+    answered: Option<Instant>,
 }
 
 impl Entry {
@@ -116,6 +122,8 @@ impl Entry {
             started: Instant::now(),
             way: None,
             reason: "",
+            asked_app: None,
+            answered: None,
         }
     }
 
@@ -125,38 +133,94 @@ impl Entry {
         self.reason = reason;
     }
 
+    /// Notes that the app is turned to.
+    pub fn asks_app(&mut self) {
+        self.asked_app.get_or_insert_with(Instant::now);
+    }
+
+    /// Notes that the header of its answer is there.
+    pub fn app_answered(&mut self) {
+        self.answered = Some(Instant::now());
+    }
+
+    /// How long the app took until the header of its answer came, connecting
+    /// included.
+    pub fn app_took(&self) -> Option<Duration> {
+        Some(self.answered?.duration_since(self.asked_app?))
+    }
+
+    /// Whether lines are written at all.
+    pub fn is_written() -> bool {
+        tracing::enabled!(target: "wxgate::access", tracing::Level::INFO)
+    }
+
     /// Writes the line.
     pub fn write(&self, request: &Request<'_>) {
         info!(
             target: "wxgate::access",
             request_id = request.id,
             client = request.client.map(tracing::field::display),
+            http = request.http,
+            tls = request.tls,
             method = request.method,
             host = request.host,
             path = request.path,
+            route = request.route.map(tracing::field::display),
+            account = request.account,
+            visitor = request.visitor.map(|name| tracing::field::display(Name(name))),
             way = self.way.map_or("none", Way::as_str),
             reason = self.reason,
             status = request.status,
-            ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            bytes = request.bytes,
+            ms = millis(self.started.elapsed()),
+            upstream_ms = self.app_took().map(millis),
+            wechat_ms = request.wechat.map(millis),
         );
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A visitor's name, as it stands in a line.
+#[derive(Clone, Copy, Debug)]
+pub struct Name(pub u64);
+
+impl Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 /// The request that a line is about.
-#[derive(Debug)]
 pub struct Request<'a> {
     /// Its id.
     pub id: &'a str,
     /// Who sent it, as far as trusted proxies tell.
     pub client: Option<IpAddr>,
+    /// The version of HTTP: `1.1`, `2`.
+    pub http: &'static str,
+    /// The version of TLS, where that ends here: `1.3`.
+    pub tls: Option<&'a str>,
     /// Its method.
     pub method: &'a str,
     /// Its host.
     pub host: &'a str,
     /// Its path, without the query.
     pub path: &'a str,
+    /// The route that decided, by host and path of the file.
+    pub route: Option<&'a dyn Display>,
+    /// The account that it is about, if it is about one.
+    pub account: Option<&'a str>,
+    /// The visitor's name, where there is a session.
+    pub visitor: Option<u64>,
     /// The answer's status; 0 when there was none.
     pub status: u16,
+    /// How many bytes of the answer's body were sent.
+    pub bytes: usize,
+    /// How long WeChat was asked, if it was.
+    pub wechat: Option<Duration>,
 }
 
 #[cfg(test)]

@@ -178,6 +178,7 @@ pub fn assemble(
             },
             allowed_underscores: Arc::new(underscores.map(|name| name.0.clone()).collect()),
             trusted_proxies,
+            names_visitors: plan.log.visitor.0,
             in_flight: Arc::clone(&lasting.in_flight),
         },
         spoken,

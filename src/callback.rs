@@ -175,17 +175,24 @@ impl Callbacks {
         &self.memory.circuits
     }
 
-    /// Answers a request to [`login::CALLBACK_PATH`].
-    pub async fn answer(&self, asked: &Asked<'_>, now: Millis) -> Outcome {
+    /// Answers a request to [`login::CALLBACK_PATH`]. Says too which account it was
+    /// about, where that is known.
+    pub async fn answer(
+        &self,
+        asked: &Asked<'_>,
+        now: Millis,
+    ) -> (Outcome, Option<Arc<LoginAccount>>) {
         let (answer, login, account) = match self.judge(asked, now) {
-            Judged::Done(outcome) => return outcome,
+            Judged::Done(outcome) => return (outcome, None),
             Judged::Begun(answer, login, account) => (answer, login, account),
         };
-        match answer.for_login(&login.state) {
+        let about = Some(Arc::clone(&account));
+        let outcome = match answer.for_login(&login.state) {
             Some(Verdict::Agreed(code)) => self.exchange(asked, login, account, code, now).await,
             Some(Verdict::Refused) => self.end(login, Trouble::Refused, None),
             None => self.without_login(asked, Some(answer.state()), now),
-        }
+        };
+        (outcome, about)
     }
 
     /// Whether [`Self::answer`] would have WeChat exchange the code.

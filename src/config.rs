@@ -148,6 +148,19 @@ pub struct LogTable {
     pub level: LogLevel,
     /// How lines are written.
     pub format: LogFormat,
+    /// Whether a request's line names its visitor.
+    pub visitor: Visitors,
+}
+
+/// Whether a request's line names its visitor.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct Visitors(pub bool);
+
+impl Default for Visitors {
+    fn default() -> Self {
+        Self(true)
+    }
 }
 
 /// The least important lines that are written.

@@ -13,6 +13,7 @@ mod forward;
 mod fresh;
 mod https;
 mod live;
+mod record;
 mod response;
 mod visit;
 
@@ -38,7 +39,7 @@ use self::https::is_secured;
 pub use self::live::{Course, Live, Successor};
 use self::visit::Body;
 pub use self::visit::Visit;
-use crate::access_log::{self, RequestId, Way};
+use crate::access_log::{RequestId, Way};
 use crate::callback::Callbacks;
 use crate::connection;
 use crate::identity::AllowedUnderscores;
@@ -83,6 +84,8 @@ pub struct Gateway {
     /// Who is sent to https, and told to keep to it.
     pub(crate) https: Https,
     pub(crate) allowed_underscores: Arc<AllowedUnderscores>,
+    /// Whether the access log names visitors.
+    pub(crate) names_visitors: bool,
     /// Requests on their way, for those who wait for the last one.
     pub(crate) in_flight: Arc<AtomicUsize>,
 }
@@ -185,14 +188,20 @@ impl ProxyHttp for Live {
         };
         let close = asked.is_err();
         let reply = match asked {
-            Ok(asked) => match gateway.to_https(&asked, &header.headers, secured, visit) {
-                Some(reply) => Some(reply),
-                None => {
-                    let decision = gateway.decide(&asked, visit.now);
-                    let decision = gateway.freshen(decision, &asked, visit).await;
-                    gateway.carry_out(decision, &asked, visit).await
+            Ok(asked) => {
+                let reply = match gateway.to_https(&asked, &header.headers, secured, visit) {
+                    Some(reply) => Some(reply),
+                    None => {
+                        let decision = gateway.decide(&asked, visit.now);
+                        let decision = gateway.freshen(decision, &asked, visit).await;
+                        gateway.carry_out(decision, &asked, visit).await
+                    }
+                };
+                if reply.is_some() {
+                    gateway.note_route(&asked, visit);
                 }
-            },
+                reply
+            }
             Err(unreadable) => {
                 visit.log.decided(Way::Refused, unreadable.reason());
                 Some(refuse_unread(unreadable, visit))
@@ -255,6 +264,7 @@ impl ProxyHttp for Live {
         let Course { gateway, visit } = course;
         // Each attempt sends the body anew.
         visit.body = Body::default();
+        visit.log.asks_app();
         let Some(permit) = &visit.permit else {
             return Error::e_explain(ErrorType::InternalError, "a request without a permit");
         };
@@ -348,6 +358,10 @@ impl ProxyHttp for Live {
         course: &mut Course,
     ) -> Result<()> {
         let Course { gateway, visit } = course;
+        let interim = response.status.is_informational();
+        if !interim || response.status == StatusCode::SWITCHING_PROTOCOLS {
+            visit.log.app_answered();
+        }
         if let Some(permit) = &visit.permit {
             let upstream = &permit.route().upstream;
             upstream.answered(&mut visit.tries, response.status);
@@ -454,20 +468,7 @@ impl ProxyHttp for Live {
         _error: Option<&Error>,
         course: &mut Course,
     ) {
-        let visit = &mut course.visit;
-        let status = downstream
-            .response_written()
-            .map_or(0, |response| response.status.as_u16());
-        let header = downstream.req_header();
-        let target = String::from_utf8_lossy(header.raw_path());
-        visit.log.write(&access_log::Request {
-            id: visit.request_id.as_str(),
-            client: Some(visit.client.address),
-            method: header.method.as_str(),
-            host: request::authority(header).unwrap_or_default(),
-            path: target.split('?').next().unwrap_or_default(),
-            status,
-        });
+        course.gateway.record(downstream, &course.visit);
         end_request(downstream).await;
     }
 

@@ -163,6 +163,13 @@ impl Route {
     }
 }
 
+/// A route by the host and path of the file: `shop.example.com/pay`.
+impl std::fmt::Display for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.host, self.path.as_str())
+    }
+}
+
 /// What the operator wrote, by name. Visitors choose what is looked up and never
 /// what is in it, so that its hashes need no secret.
 type Table<K, V> = HashMap<K, V, FixedState>;

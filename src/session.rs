@@ -177,6 +177,11 @@ impl Sessions {
         &self.keys
     }
 
+    /// The name of a session's visitor in the log: see [`Keyring::name_of`].
+    pub fn visitor(&self, session: &Session) -> u64 {
+        self.keys.name_of(session.openid.as_str())
+    }
+
     /// What has been ended before its time.
     pub fn ended(&self) -> &Arc<Revocations> {
         &self.ended

@@ -197,6 +197,11 @@ impl World {
         black_box(carried.unwrap());
     }
 
+    /// What the visitor is called in the log.
+    pub fn name(&self) {
+        black_box(self.sessions.visitor(black_box(&self.session)));
+    }
+
     /// From a request to what is asked for: one host, one target.
     pub fn asked(&self) {
         let asked = Asked::read(black_box(&self.request), black_box(&self.raw));
@@ -289,6 +294,7 @@ impl World {
     pub fn steps() -> Vec<(&'static str, Step)> {
         vec![
             ("session check", |world| world.session()),
+            ("visitor named", |world| world.name()),
             ("request read", |world| world.asked()),
             ("identity stripped", |world| world.strip()),
             ("identity written", |world| world.vouch()),

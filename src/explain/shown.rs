@@ -13,6 +13,7 @@ use url::form_urlencoded;
 
 use super::words::sentence;
 use super::{Colliding, Explanation, Reading};
+use crate::access_log::Name;
 use crate::gateway::Fate;
 use crate::identity;
 use crate::reply::Reply;
@@ -182,6 +183,7 @@ impl Explanation {
             let said = json!({
                 "id": show_id(session.id()),
                 "openid": self.who(session.openid().as_str()),
+                "visitor": Name(told.visitor).to_string(),
                 "appid": session.app_id(),
                 "holds_for": told.place,
                 "scope": session.scope().as_str(),
@@ -396,9 +398,10 @@ fn said(all: &Explanation, told: &Told, f: &mut fmt::Formatter<'_>) -> fmt::Resu
     let session = &told.session;
     writeln!(
         f,
-        "          id {}, openid {}, appid {}",
+        "          id {}, openid {}, in the log {}, appid {}",
         show_id(session.id()),
         all.who(session.openid().as_str()),
+        Name(told.visitor),
         session.app_id()
     )?;
     writeln!(

@@ -64,6 +64,9 @@ pub(super) fn sentence(way: &str, reason: &'static str) -> Option<&'static str> 
         (_, "login_cookie_missing") => {
             "this browser has no login of that state: it took too long, cookies are off, or the address is somebody else's"
         }
+        (_, "started_again") => {
+            "the login begins anew: this browser did not begin it, as far as its own list tells, or its code was not taken"
+        }
         (_, "login_endpoint") => "the way in for pages that were answered 401",
         ("endpoint", _) => "one of the gateway's own paths, which no app is asked for",
         _ => return None,

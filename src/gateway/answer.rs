@@ -22,6 +22,7 @@ use crate::reply::{Fragment, Onward, Page, Reply, Trouble};
 use crate::request::{Asked, Kind, Unreadable};
 use crate::route::{Decided, OutsideWeChat};
 use crate::session::Carried;
+use crate::wechat::calls;
 
 impl Gateway {
     /// Carries out a decision: `None` forwards.
@@ -47,8 +48,14 @@ impl Gateway {
                 let reply = self.page(Trouble::MethodNotAllowed, asked, &ReturnTo::root(), visit);
                 Some(reply.with_header(header::ALLOW, endpoint.allow()))
             }
-            // In a box, or every request would have the room that a login takes.
-            Decision::Own(endpoint) => Some(Box::pin(self.endpoint(endpoint, asked, visit)).await),
+            // Which puts it in a box, or every request would have the room that a login
+            // takes.
+            Decision::Own(endpoint) => {
+                let answer = self.endpoint(endpoint, asked, visit);
+                let (reply, called) = calls::noted(answer).await;
+                visit.calls = called;
+                Some(reply)
+            }
             Decision::VerifyFile(file) => {
                 visit.log.decided(Way::VerifyFile, "verify_file");
                 Some(Reply::text(file.content()))
@@ -154,7 +161,9 @@ impl Gateway {
         if let Some(page) = self.too_often(Step::Callback, asked, &home, visit) {
             return page;
         }
-        match self.callbacks.answer(asked, visit.now_ms).await {
+        let (outcome, account) = self.callbacks.answer(asked, visit.now_ms).await;
+        visit.account = account;
+        match outcome {
             Outcome::Go(reply, reason) => {
                 visit.log.decided(Way::Callback, reason);
                 reply
@@ -291,6 +300,7 @@ impl Gateway {
             visit.log.decided(Way::Refused, trouble.reason());
             return self.page(trouble, asked, &query.to, visit);
         }
+        visit.account = Some(Arc::clone(account));
         let start = login::Start {
             host: &asked.host,
             account,

@@ -18,6 +18,7 @@ use crate::request::{Asked, Kind};
 use crate::route::{Auth, LoginAccount, Route};
 use crate::session::{Carried, Session};
 use crate::tokens::Useless;
+use crate::wechat::calls;
 
 impl Gateway {
     /// The same decision, or another where what WeChat says calls for it.
@@ -43,8 +44,10 @@ impl Gateway {
         if !session.has().tokens {
             return fresh.unknown(session, asked);
         }
-        // In a box, as it is seldom needed and large.
-        Box::pin(fresh.permit(*carried, asked, visit)).await
+        // Which puts it in a box, as it is seldom needed and large.
+        let (decision, called) = calls::noted(fresh.permit(*carried, asked, visit)).await;
+        visit.calls = called;
+        decision
     }
 }
 

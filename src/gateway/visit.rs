@@ -12,9 +12,11 @@ use super::decide::Permit;
 use crate::access_log::{self, RequestId};
 use crate::origin::PublicScheme;
 use crate::reply::Trouble;
+use crate::route::{LoginAccount, Route};
 use crate::secret::Secret;
 use crate::session::{Millis, Now};
 use crate::upstream::{Client, Tries};
+use crate::wechat::calls::Call;
 
 /// How slowly a body may come on average, in bytes a second: Apache's
 /// mod_reqtimeout takes no less by default.
@@ -31,6 +33,12 @@ pub struct Visit {
     /// What acts in the visitor's name, where the app is to have it.
     pub(super) access: Option<Secret>,
     pub(super) log: access_log::Entry,
+    /// The route that an answer of our own is about; a permit has its own.
+    pub(super) route: Option<Arc<Route>>,
+    /// The account that it is about, likewise.
+    pub(super) account: Option<Arc<LoginAccount>>,
+    /// What WeChat was asked.
+    pub(super) calls: Vec<Call>,
     pub(super) request_id: RequestId,
     pub(super) client: Client,
     pub(super) now: Now,
@@ -62,6 +70,9 @@ impl Visit {
             permit: None,
             access: None,
             log: access_log::Entry::start(),
+            route: None,
+            account: None,
+            calls: Vec::new(),
             request_id: RequestId::next(),
             client: Client::unknown(IpAddr::V4(Ipv4Addr::UNSPECIFIED), scheme),
             now: now.as_secs(),
@@ -73,6 +84,22 @@ impl Visit {
             outlives: false,
             trouble: None,
             _in_flight: InFlight(Arc::clone(in_flight)),
+        }
+    }
+}
+
+impl Visit {
+    /// The route that it is about.
+    pub(super) fn route(&self) -> Option<&Route> {
+        let permitted = self.permit.as_ref().map(Permit::route);
+        permitted.or(self.route.as_ref()).map(|route| &**route)
+    }
+
+    /// The account that it is about.
+    pub(super) fn account(&self) -> Option<&LoginAccount> {
+        match &self.permit {
+            Some(Permit::Vouched(_, account, _)) => Some(account),
+            _ => self.account.as_deref(),
         }
     }
 }

@@ -37,6 +37,8 @@ pub struct Told {
     pub idle_end: Now,
     /// When it ends, or ended, in any case.
     pub end: Now,
+    /// The visitor's name in the log.
+    pub visitor: u64,
     /// Whether an older key signed it.
     pub by_older_key: bool,
 }
@@ -88,6 +90,7 @@ impl Sessions {
             seen,
             idle_end: seen.saturating_add(self.idle),
             end: (session.opened.saturating_add(self.max)).min(session.until),
+            visitor: self.visitor(&session),
             by_older_key: opened.by_older_key,
             session,
         })

@@ -47,6 +47,7 @@ mod stores;
 mod survival;
 mod tls;
 mod tokens;
+mod trace;
 mod upgrade;
 mod upstreams;
 mod visit;
