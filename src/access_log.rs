@@ -143,6 +143,16 @@ impl Entry {
         self.answered = Some(Instant::now());
     }
 
+    /// When the request began.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// When the app was first turned to, if it was.
+    pub fn asked_app(&self) -> Option<Instant> {
+        self.asked_app
+    }
+
     /// How long the app took until the header of its answer came, connecting
     /// included.
     pub fn app_took(&self) -> Option<Duration> {
@@ -159,6 +169,7 @@ impl Entry {
         info!(
             target: "wxgate::access",
             request_id = request.id,
+            trace_id = request.trace.map(tracing::field::display),
             client = request.client.map(tracing::field::display),
             http = request.http,
             tls = request.tls,
@@ -197,6 +208,8 @@ impl Display for Name {
 pub struct Request<'a> {
     /// Its id.
     pub id: &'a str,
+    /// The trace it belongs to.
+    pub trace: Option<&'a dyn Display>,
     /// Who sent it, as far as trusted proxies tell.
     pub client: Option<IpAddr>,
     /// The version of HTTP: `1.1`, `2`.

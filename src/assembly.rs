@@ -17,6 +17,7 @@ use crate::limits::{Connections, Logins, Table};
 use crate::revocation::Revocations;
 use crate::session::Sessions;
 use crate::store::{OpenError, Store};
+use crate::telemetry::{self, Telemetry};
 use crate::tls::{Hsts, Spoken};
 use crate::tokens::Keeper;
 use crate::upstream::Peers;
@@ -40,6 +41,11 @@ pub enum AssemblyError {
         "the client for WeChat's api cannot be made ({0}); are the system's certificates (ca-certificates) installed?"
     )]
     Api(String),
+    /// No client for the collector of spans.
+    #[error(
+        "the client for telemetry.otlp_endpoint cannot be made ({0}); are the system's certificates (ca-certificates) installed?"
+    )]
+    Telemetry(String),
 }
 
 /// What outlives a plan. A clone shares it.
@@ -115,6 +121,7 @@ pub fn assemble(
     let keys = plan.take_keys().map_err(AssemblyError::Key)?;
     let assertions = plan.take_assertions().map_err(AssemblyError::Key)?;
     let api = api(&plan.limits, before)?;
+    let telemetry = telemetry(plan.telemetry, before)?;
     let spoken = |tls: &TlsPlan| {
         let certificates = Arc::clone(&tls.certificates);
         Spoken::new(certificates, tls.min_version).map_err(AssemblyError::Tls)
@@ -178,6 +185,7 @@ pub fn assemble(
             },
             allowed_underscores: Arc::new(underscores.map(|name| name.0.clone()).collect()),
             trusted_proxies,
+            telemetry,
             names_visitors: plan.log.visitor.0,
             in_flight: Arc::clone(&lasting.in_flight),
         },
@@ -196,5 +204,19 @@ fn api(limits: &Table, before: Option<&Gateway>) -> Result<Api, AssemblyError> {
     match before.map(|before| before.callbacks.api()) {
         Some(api) if api.bounds() == bounds => Ok(api.clone()),
         _ => Api::new(bounds).map_err(|error| AssemblyError::Api(reason(&error))),
+    }
+}
+
+/// Traces, and the spans that wait for their collector, where nothing of it is
+/// another.
+fn telemetry(
+    table: telemetry::Table,
+    before: Option<&Gateway>,
+) -> Result<Option<Arc<Telemetry>>, AssemblyError> {
+    match before.and_then(|before| before.telemetry.as_ref()) {
+        Some(telemetry) if *telemetry.table() == table => Ok(Some(Arc::clone(telemetry))),
+        _ => Telemetry::start(table)
+            .map(|telemetry| telemetry.map(Arc::new))
+            .map_err(|error| AssemblyError::Telemetry(reason(&error))),
     }
 }

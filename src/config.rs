@@ -34,6 +34,7 @@ use crate::route::{
 use crate::secret::SecretSource;
 use crate::session;
 use crate::store;
+use crate::telemetry;
 use crate::upstream::TrustedProxies;
 use crate::wechat::Scope;
 use crate::wechat::account::{AppId, BaseUrl, Lang, VerifyFile};
@@ -48,6 +49,7 @@ struct File {
     limits: limits::Table,
     store: store::Table,
     log: LogTable,
+    telemetry: telemetry::Table,
     accounts: BTreeMap<Spanned<AccountName>, AccountTable>,
     routes: Vec<RouteTable>,
 }

@@ -51,6 +51,7 @@ use crate::request::{self, Asked, Unreadable};
 use crate::route::{LoginAccount, Routes};
 use crate::session::{Session, Sessions};
 use crate::store::Store;
+use crate::telemetry::Telemetry;
 use crate::tokens::Keeper;
 use crate::upstream::{NoPeer, Resolver, TrustedProxies, Upstream, why};
 
@@ -84,6 +85,8 @@ pub struct Gateway {
     /// Who is sent to https, and told to keep to it.
     pub(crate) https: Https,
     pub(crate) allowed_underscores: Arc<AllowedUnderscores>,
+    /// Traces; `None` where there are none.
+    pub(crate) telemetry: Option<Arc<Telemetry>>,
     /// Whether the access log names visitors.
     pub(crate) names_visitors: bool,
     /// Requests on their way, for those who wait for the last one.
@@ -181,6 +184,7 @@ impl ProxyHttp for Live {
         {
             visit.request_id = id;
         }
+        visit.trace = gateway.trace(&header.headers, visit);
         let asked = if visit.odd_line {
             Err(Unreadable::Line)
         } else {

@@ -64,6 +64,7 @@
 //! | `request` | a request as the gateway reads it |
 //! | `limits` | how much one address, and all together, may ask for |
 //! | `access_log` | one line a request |
+//! | `telemetry` | traces: which request belongs to which, and where its spans go |
 //! | `reply` | the gateway's own answers and pages |
 //! | `wechat` | WeChat's protocol, and nothing of the gateway |
 //! | `store` | what no cookie may hold: sealed records, revocations |
@@ -103,6 +104,7 @@
 //! | another path or method by `X-Forwarded-Uri`, `X-Original-Url`, `X-Rewrite-Url` | O2P 2026-40575 | the decision reads the request line alone | `hostile::a_path_that_looks_public_is_not`, `hostile::paths` |
 //! | another rule by `X-Forwarded-Proto` | OAK 2026-33495 | the decision does not know the scheme | `hostile::a_path_that_looks_public_is_not` |
 //! | a redirect or a call to a host that a header names | Zitadel 2025-64101; CS 2024-21499, 2024-21498 | `origin::PublicOrigin` comes from the file alone | `hostile::a_way_back_never_leaves_the_host` |
+//! | a trace that a client made up, by which its requests stand among another's, or all are recorded | own | `telemetry`: `traceparent` and `tracestate` are believed from trusted proxies alone | `trace::a_trace_is_believed_from_trusted_proxies_alone` |
 //! | **Paths and methods** | | | |
 //! | a rule matched on the query | O2P 2025-54576 | `route::Routes::decide` is given the path alone | `hostile::a_path_that_looks_public_is_not` |
 //! | dot segments, plain or encoded | OAK 2026-33494; HEI 2026-42274; TRF 2026-40912, -48020, -65600, -67309 | no decision where a reading is stricter (`route::Decided::Ambiguous`); nothing is rewritten | `route::a_path_that_could_be_a_stricter_routes_is_not_decided`, `hostile::paths` |
@@ -183,6 +185,8 @@
 //! | an access token for whoever asks for the header | own | `identity::strip`, `identity::lend` on routes that say so | `tokens::an_app_gets_the_access_token_where_the_route_says_so_and_nowhere_else` |
 //! | a secret, token or code in a log, an address, an answer | POM 2024-39315, 2021-29651; TRF 2022-23469, 2026-41181 | `secret::Secret`, `logging`, texts that are `&'static str` | `secrets::nothing_secret_is_said_at_any_level`, `endpoints::me_tells_visitors_who_they_are`, `wechat::an_error_keeps_number_and_rid_and_loses_secrets` |
 //! | an openid in a log, or found by trying all against what stands for it | own | `signing::Keyring::name_of`, under a key | `trace::a_line_says_what_a_request_was_and_not_who_it_was`, `signing::a_visitors_name_is_the_first_keys` |
+//! | a secret, code or openid in a span | own | `gateway::record` has the path without its query | `trace::spans_reach_a_collector_with_their_parents_and_without_secrets` |
+//! | a collector of spans that hangs, and with it the gateway | own | `telemetry::export`: a bounded queue that nobody waits for | `trace::a_collector_that_hangs_or_is_gone_keeps_nobody_waiting`, `export::a_collector_that_hangs_costs_spans_and_nobody_waits` |
 //! | a secret in a core dump, or read by another process | own | `process::keep_memory_private`; secrets are wiped | `command_line::the_process_keeps_its_memory_to_itself_and_may_open_many_files` |
 //! | an answer of WeChat's without end | TRF 2026-26998 | 64 KiB, ten seconds | `login::a_code_that_wechat_never_takes_is_tried_three_times`, `wechat::what_is_not_wechats_is_garbled` |
 //! | a session in an answer that a cache shares | Pingora 2026-2836, 2025-4366 | nothing is cached; `response_filter` renews in no shared answer | `visit::a_session_is_renewed_under_a_new_key_and_at_half_its_idle_time`, `gateway::an_answer_that_caches_may_share_is_known` |
@@ -226,6 +230,7 @@ pub mod session;
 pub mod signing;
 pub mod simulator;
 pub mod store;
+pub mod telemetry;
 pub mod tls;
 pub mod tokens;
 pub mod upstream;

@@ -375,6 +375,10 @@ impl Running {
         // Threads are waited for, which an async task must not do.
         let end = move || workers.into_iter().for_each(Workers::end);
         let _ = tokio::task::spawn_blocking(end).await;
+        let telemetry = self.current.lock().gateway.telemetry.clone();
+        if let Some(telemetry) = telemetry {
+            telemetry.flush().await;
+        }
     }
 
     /// Waits for the last request, and closes the connections on which nothing is

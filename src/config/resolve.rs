@@ -25,6 +25,7 @@ use crate::secret::{Secret, SecretSource};
 use crate::session::{self, Lifetime};
 use crate::signing::Keyring;
 use crate::store;
+use crate::telemetry;
 use crate::wechat::Account;
 use crate::wechat::account::{
     self, API_BASE_URL, API_FALLBACK_URL, BaseUrl, HopOptions, OPEN_BASE_URL, Parts, VerifyFile,
@@ -43,6 +44,8 @@ pub struct Plan {
     pub store: store::Settings,
     /// `[log]`.
     pub log: LogTable,
+    /// `[telemetry]`.
+    pub telemetry: telemetry::Table,
     /// The accounts, for whoever wants to list them.
     pub accounts: Vec<PlannedAccount>,
     /// The routes.
@@ -90,6 +93,7 @@ pub(super) fn resolve(
         limits,
         store,
         log,
+        telemetry,
         accounts,
         routes,
     } = file;
@@ -185,6 +189,7 @@ pub(super) fn resolve(
         limits,
         store: store?,
         log,
+        telemetry,
         accounts: planned,
         routes,
         listed,

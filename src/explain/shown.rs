@@ -160,7 +160,7 @@ impl Explanation {
             .any(|(given, was)| given == name && was == value);
         Some(match name.as_str() {
             "x-wechat-assertion" => "(a signed proof)".to_owned(),
-            "x-request-id" => "(a new one)".to_owned(),
+            "x-request-id" | "traceparent" => "(a new one)".to_owned(),
             "x-wechat-appid" | "x-wechat-scope" | "x-wechat-snapshot" => text.to_owned(),
             _ if *name == header::COOKIE || *name == header::HOST => return None,
             name if identity::is_identity(name) => self.who(text),

@@ -71,6 +71,7 @@ impl Gateway {
         let mut visit = Visit::begin(&self.in_flight, self.scheme);
         let scheme = self.scheme_of(secured);
         visit.client = self.trusted_proxies.client(peer, &header.headers, scheme);
+        visit.trace = self.trace(&header.headers, &visit);
         let asked = Asked::read(header, raw);
         let (mut route, mut sessions) = (None, Vec::new());
         let (host, path) = match &asked {

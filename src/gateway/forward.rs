@@ -57,6 +57,9 @@ impl Gateway {
         if route.upstream.closes() && !request.headers.contains_key(header::UPGRADE) {
             request.insert_header(header::CONNECTION, "close")?;
         }
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.write(request, visit.trace.as_deref())?;
+        }
         if let Some(session) = permit.session() {
             identity::vouch(request, session)?;
             if let Some(access) = visit.access.as_ref().filter(|_| route.access_token) {

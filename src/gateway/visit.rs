@@ -15,6 +15,7 @@ use crate::reply::Trouble;
 use crate::route::{LoginAccount, Route};
 use crate::secret::Secret;
 use crate::session::{Millis, Now};
+use crate::telemetry::Trace;
 use crate::upstream::{Client, Tries};
 use crate::wechat::calls::Call;
 
@@ -39,6 +40,8 @@ pub struct Visit {
     pub(super) account: Option<Arc<LoginAccount>>,
     /// What WeChat was asked.
     pub(super) calls: Vec<Call>,
+    /// Its place in a trace, where there are traces.
+    pub(super) trace: Option<Box<Trace>>,
     pub(super) request_id: RequestId,
     pub(super) client: Client,
     pub(super) now: Now,
@@ -73,6 +76,7 @@ impl Visit {
             route: None,
             account: None,
             calls: Vec::new(),
+            trace: None,
             request_id: RequestId::next(),
             client: Client::unknown(IpAddr::V4(Ipv4Addr::UNSPECIFIED), scheme),
             now: now.as_secs(),

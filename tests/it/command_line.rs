@@ -1105,6 +1105,7 @@ fn the_reference_names_every_setting_and_no_other() {
         "[limits]",
         "[store]",
         "[log]",
+        "[telemetry]",
         "[accounts.shop]",
         "[[routes]]",
         "[routes.upstream]",
