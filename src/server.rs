@@ -381,18 +381,17 @@ impl Running {
         }
     }
 
-    /// Waits for the last request, and closes the connections on which nothing is
-    /// asked for.
+    /// Closes the connections on which nothing is asked for, after a moment, and
+    /// waits for the last request.
     async fn drained(&self) {
         let linger = Instant::now() + LINGER;
-        self.until(|| {
-            let asked = self.lasting.in_flight.load(Ordering::Relaxed) > 0;
-            !asked && (self.lasting.connections.open() == 0 || Instant::now() >= linger)
-        })
-        .await;
+        let open = || self.lasting.connections.open();
+        self.until(|| open() == 0 || Instant::now() >= linger).await;
         for workers in self.workers.lock().iter() {
             workers.leave();
         }
+        self.until(|| self.lasting.in_flight.load(Ordering::Relaxed) == 0)
+            .await;
         tokio::time::sleep(LAST_BYTES).await;
     }
 
