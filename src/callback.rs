@@ -452,7 +452,9 @@ impl Callbacks {
         }
         let (code, trouble) = match error {
             ApiError::NotSent(_) => return self.end(login, Trouble::Unreachable, None),
-            ApiError::NoAnswer(_) | ApiError::Garbled(_) => (None, Trouble::NoAnswer),
+            ApiError::NoAnswer(_) | ApiError::Late(_) | ApiError::Garbled(_) => {
+                (None, Trouble::NoAnswer)
+            }
             ApiError::Errcode { code, .. } => {
                 let trouble = consequence(code.meaning());
                 (Some(code), trouble)

@@ -23,7 +23,7 @@ pub mod openid;
 pub mod tokens;
 
 pub use account::{Account, AppId};
-pub use api::{Api, ApiError, Grant, Profile};
+pub use api::{Api, ApiError, Call, Called, Grant, Observer, Profile};
 pub use authorize::{Scope, State};
 pub use callback::{Answer, Code};
 pub use errcode::{Errcode, Meaning};

@@ -49,7 +49,9 @@ impl Told {
             Err(Failure::Store) => Self::Store,
             Err(Failure::Internal) => Self::Internal,
             Err(Failure::Api(ApiError::NotSent(_))) => Self::NotSent,
-            Err(Failure::Api(ApiError::NoAnswer(_) | ApiError::Garbled(_))) => Self::NoAnswer,
+            Err(Failure::Api(ApiError::NoAnswer(_) | ApiError::Late(_) | ApiError::Garbled(_))) => {
+                Self::NoAnswer
+            }
             Err(Failure::Api(ApiError::Errcode { code, .. })) => {
                 Self::Errcode(code.code, code.rid.clone())
             }

@@ -96,7 +96,7 @@ impl Look {
             let place = format!("{}.{setting}", self.place);
             let probe = api.probe(&self.account.wechat, base).await;
             match &probe.answer {
-                ApiError::NotSent(why) | ApiError::NoAnswer(why) => {
+                ApiError::NotSent(why) | ApiError::NoAnswer(why) | ApiError::Late(why) => {
                     let text = format!(
                         "{host} cannot be asked ({why}); see the machine's DNS, its firewall, and an outgoing proxy (HTTPS_PROXY)"
                     );

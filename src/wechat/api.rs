@@ -20,7 +20,7 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use super::account::{Account, BaseUrl};
+use super::account::{Account, AppId, BaseUrl};
 use super::authorize::{COMPONENT, Scope};
 use super::callback::Code;
 use super::calls;
@@ -48,6 +48,71 @@ pub struct Api {
     plain: reqwest::Client,
     turns: Arc<Semaphore>,
     bounds: Bounds,
+    observer: Option<Observer>,
+}
+
+/// Which call of WeChat's api.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Call {
+    /// A code for a grant.
+    AccessToken,
+    /// A token anew.
+    RefreshToken,
+    /// A profile.
+    Userinfo,
+    /// Whether a token still holds.
+    Auth,
+}
+
+impl Call {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::AccessToken,
+        Self::RefreshToken,
+        Self::Userinfo,
+        Self::Auth,
+    ];
+
+    /// As WeChat's paths call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AccessToken => "access_token",
+            Self::RefreshToken => "refresh_token",
+            Self::Userinfo => "userinfo",
+            Self::Auth => "auth",
+        }
+    }
+}
+
+/// What an observer is told of a call: nothing of the visitor it was about.
+#[derive(Debug)]
+pub struct Called<'a> {
+    /// Whose call.
+    pub app_id: &'a AppId,
+    /// Which.
+    pub call: Call,
+    /// How long it took, the wait for its turn aside; `None` if its turn never
+    /// came.
+    pub took: Option<Duration>,
+    /// Why it gave nothing, if so.
+    pub error: Option<&'a ApiError>,
+}
+
+/// Is told of each call when it has ended.
+#[derive(Clone)]
+pub struct Observer(Arc<dyn Fn(&Called<'_>) + Send + Sync>);
+
+impl Observer {
+    /// Tells `told`, which must not block.
+    pub fn new(told: impl Fn(&Called<'_>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(told))
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 /// What came of asking about a code that is nobody's.
@@ -106,6 +171,9 @@ pub enum ApiError {
     /// Sent, but no whole answer came: whether the code is spent is unknown.
     #[error("WeChat's api gave no answer: {0}")]
     NoAnswer(String),
+    /// The same, for the time was over.
+    #[error("WeChat's api gave no answer in time: {0}")]
+    Late(String),
     /// An answer that is not WeChat's: HTML, half a JSON, no openid.
     #[error("WeChat's api gave an answer that cannot be used: {0}")]
     Garbled(&'static str),
@@ -211,7 +279,17 @@ impl Api {
                 bounds.calls.get().min(Semaphore::MAX_PERMITS),
             )),
             bounds,
+            observer: None,
         })
+    }
+
+    /// The same, whose calls `observer` is told of.
+    #[must_use]
+    pub fn observed_by(self, observer: Observer) -> Self {
+        Self {
+            observer: Some(observer),
+            ..self
+        }
     }
 
     /// Within what bounds.
@@ -232,10 +310,9 @@ impl Api {
             utf8_percent_encode(secret, COMPONENT),
             utf8_percent_encode(code.expose(), COMPONENT),
         ));
-        let answer = self
-            .call("access_token", account, &query, &[secret, code.expose()])
-            .await?;
-        Grant::of(answer)
+        let hidden = [secret, code.expose()];
+        self.call(account, Call::AccessToken, &query, &hidden, Grant::of)
+            .await
     }
 
     /// Renews the access token of `openid` with what `refresh` says.
@@ -254,16 +331,17 @@ impl Api {
             account.app_id.as_str(),
             utf8_percent_encode(token, COMPONENT),
         ));
-        let mut answer = self
-            .call("refresh_token", account, &query, &[token])
-            .await?;
-        let tokens = take_tokens(&mut answer);
-        if openid_of(&answer)? != *openid {
-            return Err(ApiError::Garbled("tokens of another openid"));
-        }
-        let mut tokens = tokens.ok_or(ApiError::Garbled("no access_token"))?;
-        tokens.refresh = tokens.refresh.or_else(|| Some(refresh.clone()));
-        Ok(tokens)
+        let read = |mut answer| {
+            let tokens = take_tokens(&mut answer);
+            if openid_of(&answer)? != *openid {
+                return Err(ApiError::Garbled("tokens of another openid"));
+            }
+            let mut tokens = tokens.ok_or(ApiError::Garbled("no access_token"))?;
+            tokens.refresh = tokens.refresh.or_else(|| Some(refresh.clone()));
+            Ok(tokens)
+        };
+        self.call(account, Call::RefreshToken, &query, &[token], read)
+            .await
     }
 
     /// Fetches the profile of `openid`, who granted `snsapi_userinfo`.
@@ -283,8 +361,9 @@ impl Api {
             openid.as_str(),
             account.lang.as_str(),
         ));
-        let answer = self.call("userinfo", account, &query, &[token]).await?;
-        Profile::of(&answer, openid)
+        let read = |answer| Profile::of(&answer, openid);
+        self.call(account, Call::Userinfo, &query, &[token], read)
+            .await
     }
 
     /// Asks whether the token, and with it the visitor's consent, still holds.
@@ -303,11 +382,11 @@ impl Api {
             utf8_percent_encode(token, COMPONENT),
             openid.as_str(),
         ));
-        let answer = self.call("auth", account, &query, &[token]).await?;
-        match answer.get("errcode").map(number) {
+        let read = |answer: Map<String, Value>| match answer.get("errcode").map(number) {
             Some(Some(0)) => Ok(()),
             _ => Err(ApiError::Garbled("neither yes nor no")),
-        }
+        };
+        self.call(account, Call::Auth, &query, &[token], read).await
     }
 
     /// Asks one host about a code that is nobody's: the answer tells whether it
@@ -341,24 +420,48 @@ impl Api {
         }
     }
 
-    async fn call(
+    /// Asks, and has `read` make something of the answer.
+    async fn call<T>(
         &self,
-        name: &'static str,
         account: &Account,
+        call: Call,
         query: &Secret,
         hidden: &[&str],
-    ) -> Result<Map<String, Value>, ApiError> {
+        read: impl FnOnce(Map<String, Value>) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
         let turn = tokio::time::timeout(self.bounds.total, self.turns.acquire()).await;
         let Ok(Ok(_turn)) = turn else {
-            return Err(ApiError::NotSent(
+            let error = ApiError::NotSent(
                 "limits.wechat_calls wait for WeChat, and none ended in time".to_owned(),
-            ));
+            );
+            self.tell(account, call, None, Some(&error));
+            return Err(error);
         };
-        // In a box that is made when the turn has come: who waits holds no room for it.
         let began = Instant::now();
-        let result = Box::pin(self.call_hosts(account, query, hidden)).await;
-        calls::note(name, began, &result);
+        // In a box that is made when the turn has come: who waits holds no room for it.
+        let answer = Box::pin(self.call_hosts(account, query, hidden)).await;
+        calls::note(call.as_str(), began, &answer);
+        let took = began.elapsed();
+        let result = answer.and_then(read);
+        self.tell(account, call, Some(took), result.as_ref().err());
         result
+    }
+
+    fn tell(
+        &self,
+        account: &Account,
+        call: Call,
+        took: Option<Duration>,
+        error: Option<&ApiError>,
+    ) {
+        if let Some(Observer(told)) = &self.observer {
+            told(&Called {
+                app_id: &account.app_id,
+                call,
+                took,
+                error,
+            });
+        }
     }
 
     /// One host after the other, as long as nothing was sent.
@@ -412,12 +515,12 @@ async fn read(mut response: Response) -> Result<Zeroizing<Vec<u8>>, ApiError> {
 }
 
 fn transport(error: reqwest::Error) -> ApiError {
-    let not_sent = error.is_connect();
+    let (not_sent, late) = (error.is_connect(), error.is_timeout());
     let reason = reason(&error.without_url());
-    if not_sent {
-        ApiError::NotSent(reason)
-    } else {
-        ApiError::NoAnswer(reason)
+    match (not_sent, late) {
+        (true, _) => ApiError::NotSent(reason),
+        (false, true) => ApiError::Late(reason),
+        (false, false) => ApiError::NoAnswer(reason),
     }
 }
 
