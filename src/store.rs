@@ -19,6 +19,7 @@ mod thread;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -48,6 +49,22 @@ pub struct OpenError(String);
 pub struct Store {
     kind: Kind,
     revocations: Arc<Revocations>,
+    errors: [AtomicU64; Operation::WORDS.len()],
+}
+
+/// What a store is asked to do.
+#[derive(Clone, Copy, Debug)]
+enum Operation {
+    Revoke,
+    Put,
+    PutNew,
+    Get,
+    Replace,
+    Remove,
+}
+
+impl Operation {
+    const WORDS: [&str; 6] = ["revoke", "put", "put_new", "get", "replace", "remove"];
 }
 
 #[derive(Debug)]
@@ -80,7 +97,12 @@ impl Store {
                 Kind::Redis(RedisStore::open(&url, settings.prefix, shared).await?)
             }
         };
-        Ok(Arc::new(Self { kind, revocations }))
+        let errors = Default::default();
+        Ok(Arc::new(Self {
+            kind,
+            revocations,
+            errors,
+        }))
     }
 
     /// A store that keeps nothing and knows of nothing that was ended, for
@@ -129,6 +151,27 @@ impl Store {
         }
     }
 
+    /// How often it did not answer, by operation.
+    pub fn errors(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self
+            .errors
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed));
+        Operation::WORDS.into_iter().zip(counts)
+    }
+
+    /// The same; an error is counted.
+    fn noted<T>(
+        &self,
+        operation: Operation,
+        result: Result<T, Unavailable>,
+    ) -> Result<T, Unavailable> {
+        if let (Err(_), Some(count)) = (&result, self.errors.get(operation as usize)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        result
+    }
+
     /// Whether other instances may share it.
     pub fn is_shared(&self) -> bool {
         matches!(self.kind, Kind::Redis(_))
@@ -151,11 +194,14 @@ impl Store {
     /// until it is.
     pub async fn revoke(&self, revocation: &Revocation) -> Result<(), Unavailable> {
         self.revocations.apply(revocation);
-        match &self.kind {
-            Kind::Memory(store) => store.revoke(revocation).await,
-            Kind::File(store) => store.get()?.revoke(revocation).await,
-            Kind::Redis(store) => store.revoke(revocation).await,
-        }
+        let asked = async {
+            match &self.kind {
+                Kind::Memory(store) => store.revoke(revocation).await,
+                Kind::File(store) => store.get()?.revoke(revocation).await,
+                Kind::Redis(store) => store.revoke(revocation).await,
+            }
+        };
+        self.noted(Operation::Revoke, asked.await)
     }
 
     /// Keeps `value` for `lifetime`, in place of what stood there.
@@ -168,14 +214,17 @@ impl Store {
         value: &[u8],
         lifetime: Duration,
     ) -> Result<(), Unavailable> {
-        match &self.kind {
-            Kind::Memory(store) => {
-                store.put(key, value, lifetime);
-                Ok(())
+        let asked = async {
+            match &self.kind {
+                Kind::Memory(store) => {
+                    store.put(key, value, lifetime);
+                    Ok(())
+                }
+                Kind::File(store) => store.get()?.put(key, value, lifetime).await,
+                Kind::Redis(store) => store.put(key, value, lifetime).await,
             }
-            Kind::File(store) => store.get()?.put(key, value, lifetime).await,
-            Kind::Redis(store) => store.put(key, value, lifetime).await,
-        }
+        };
+        self.noted(Operation::Put, asked.await)
     }
 
     /// Keeps `value` for `lifetime` if nothing stands there. Says whether it did.
@@ -188,11 +237,14 @@ impl Store {
         value: &[u8],
         lifetime: Duration,
     ) -> Result<bool, Unavailable> {
-        match &self.kind {
-            Kind::Memory(store) => Ok(store.put_new(key, value, lifetime)),
-            Kind::File(store) => store.get()?.put_new(key, value, lifetime).await,
-            Kind::Redis(store) => store.put_new(key, value, lifetime).await,
-        }
+        let asked = async {
+            match &self.kind {
+                Kind::Memory(store) => Ok(store.put_new(key, value, lifetime)),
+                Kind::File(store) => store.get()?.put_new(key, value, lifetime).await,
+                Kind::Redis(store) => store.put_new(key, value, lifetime).await,
+            }
+        };
+        self.noted(Operation::PutNew, asked.await)
     }
 
     /// What stands there.
@@ -200,11 +252,14 @@ impl Store {
     /// # Errors
     /// See [`Unavailable`].
     pub async fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, Unavailable> {
-        match &self.kind {
-            Kind::Memory(store) => Ok(store.get(key)),
-            Kind::File(store) => store.get()?.get(key).await,
-            Kind::Redis(store) => store.get(key).await,
-        }
+        let asked = async {
+            match &self.kind {
+                Kind::Memory(store) => Ok(store.get(key)),
+                Kind::File(store) => store.get()?.get(key).await,
+                Kind::Redis(store) => store.get(key).await,
+            }
+        };
+        self.noted(Operation::Get, asked.await)
     }
 
     /// Keeps `value` for `lifetime` if `old` stands there. Says whether it did.
@@ -218,11 +273,14 @@ impl Store {
         value: &[u8],
         lifetime: Duration,
     ) -> Result<bool, Unavailable> {
-        match &self.kind {
-            Kind::Memory(store) => Ok(store.replace(key, old, value, lifetime)),
-            Kind::File(store) => store.get()?.replace(key, old, value, lifetime).await,
-            Kind::Redis(store) => store.replace(key, old, value, lifetime).await,
-        }
+        let asked = async {
+            match &self.kind {
+                Kind::Memory(store) => Ok(store.replace(key, old, value, lifetime)),
+                Kind::File(store) => store.get()?.replace(key, old, value, lifetime).await,
+                Kind::Redis(store) => store.replace(key, old, value, lifetime).await,
+            }
+        };
+        self.noted(Operation::Replace, asked.await)
     }
 
     /// Removes what stands there.
@@ -230,13 +288,16 @@ impl Store {
     /// # Errors
     /// See [`Unavailable`].
     pub async fn remove(&self, key: &Key) -> Result<(), Unavailable> {
-        match &self.kind {
-            Kind::Memory(store) => {
-                store.remove(key);
-                Ok(())
+        let asked = async {
+            match &self.kind {
+                Kind::Memory(store) => {
+                    store.remove(key);
+                    Ok(())
+                }
+                Kind::File(store) => store.get()?.remove(key).await,
+                Kind::Redis(store) => store.remove(key).await,
             }
-            Kind::File(store) => store.get()?.remove(key).await,
-            Kind::Redis(store) => store.remove(key).await,
-        }
+        };
+        self.noted(Operation::Remove, asked.await)
     }
 }
