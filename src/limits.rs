@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -157,6 +157,7 @@ pub struct Connections {
     most: AtomicUsize,
     per_address: AtomicUsize,
     by_address: Mutex<HashMap<IpAddr, usize>>,
+    refused: [AtomicU64; 2],
 }
 
 /// A connection's place among those that are open; left when dropped.
@@ -183,6 +184,7 @@ impl Connections {
             most: AtomicUsize::new(0),
             per_address: AtomicUsize::new(0),
             by_address: Mutex::default(),
+            refused: Default::default(),
         };
         all.allow(table);
         all
@@ -200,6 +202,19 @@ impl Connections {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// How many had no place, by why.
+    pub fn refused(&self, why: NoPlace) -> u64 {
+        let count = self.refused.get(why as usize);
+        count.map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    fn refuse(&self, why: NoPlace) -> NoPlace {
+        if let Some(count) = self.refused.get(why as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        why
+    }
+
     /// A place for a connection from `address`; one without an address, or from
     /// a trusted proxy, who brings many visitors, is counted among all alone.
     ///
@@ -208,7 +223,7 @@ impl Connections {
     pub fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Place, NoPlace> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.most.load(Ordering::Relaxed) {
             self.open.fetch_sub(1, Ordering::Relaxed);
-            return Err(NoPlace::Full);
+            return Err(self.refuse(NoPlace::Full));
         }
         // Counted among all from here on; dropped, it is left again.
         let mut place = Place {
@@ -220,7 +235,7 @@ impl Connections {
             let open = by_address.entry(address).or_insert(0);
             if *open >= self.per_address.load(Ordering::Relaxed) {
                 drop(by_address);
-                return Err(NoPlace::FullForAddress);
+                return Err(self.refuse(NoPlace::FullForAddress));
             }
             *open += 1;
             place.counted = Some(address);
@@ -368,6 +383,8 @@ mod tests {
         drop((second, again, proxy));
         assert!(connections.by_address.lock().is_empty());
         assert_eq!(connections.open(), 0);
+        let refused = [NoPlace::Full, NoPlace::FullForAddress].map(|why| connections.refused(why));
+        assert_eq!(refused, [1, 1]);
         // Fewer from now on, for those who come.
         connections.allow(&Table {
             connections: size(1),
