@@ -315,7 +315,7 @@ fn is_encrypted(pem: &[u8]) -> bool {
 pub struct Loaded {
     pub(super) certified: Arc<CertifiedKey>,
     begins: SystemTime,
-    ends: SystemTime,
+    pub(super) ends: SystemTime,
     /// Whom it vouches for, as it says.
     pub(super) names: Vec<String>,
     /// Whether it came without the certificate that issued it.

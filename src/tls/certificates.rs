@@ -128,6 +128,12 @@ impl Certificates {
         })
     }
 
+    /// Each one's hosts, and until when it holds.
+    pub fn expiries(&self) -> Vec<(String, SystemTime)> {
+        let expiry = |entry: &Entry| (entry.name(), entry.current.read().ends);
+        self.entries.iter().map(expiry).collect()
+    }
+
     /// What is allowed and should be looked at all the same.
     pub fn warnings(&self, now: SystemTime) -> Vec<String> {
         self.entries
