@@ -3,6 +3,7 @@
 //! Holds always: what cannot be had is told and is no reason not to start.
 
 use std::num::NonZeroUsize;
+use std::time::{Duration, SystemTime};
 
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
@@ -92,9 +93,72 @@ pub struct FewFiles {
     pub connections: NonZeroUsize,
 }
 
+/// What the process uses, and may use; `None` for what the system does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// How long processors have worked for it.
+    pub cpu: Option<Duration>,
+    /// Its memory that is in use, in bytes.
+    pub resident: Option<u64>,
+    /// Its addresses that are in use, in bytes.
+    pub virtual_memory: Option<u64>,
+    /// Its open files.
+    pub open_files: Option<u64>,
+    /// How many it may open.
+    pub max_files: Option<u64>,
+    /// When it began.
+    pub started: Option<SystemTime>,
+}
+
+/// What this process uses now.
+pub fn usage() -> Usage {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let page = rustix::param::page_size() as u64;
+    let mut pages = statm.split(' ').map(|field| field.parse::<u64>().ok());
+    let mut bytes = || Some(pages.next()??.saturating_mul(page));
+    let (virtual_memory, resident) = (bytes(), bytes());
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let files = std::fs::read_dir("/proc/self/fd").ok();
+    Usage {
+        cpu: Duration::try_from(used).ok(),
+        resident,
+        virtual_memory,
+        // The one through which they are counted is none of ours.
+        open_files: files.map(|files| (files.count() as u64).saturating_sub(1)),
+        max_files: getrlimit(Resource::Nofile).current,
+        started: started(),
+    }
+}
+
+/// When this process began: in ticks since the machine did (proc(5)).
+fn started() -> Option<SystemTime> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The program's name, which may hold anything, ends with the last bracket.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let ticks: u64 = fields.split(' ').nth(19)?.parse().ok()?;
+    let machine = std::fs::read_to_string("/proc/stat").ok()?;
+    let booted = machine
+        .lines()
+        .find_map(|line| line.strip_prefix("btime "))?;
+    let per_second = rustix::param::clock_ticks_per_second();
+    let millis = ticks.saturating_mul(1000).checked_div(per_second)?;
+    let booted = Duration::from_secs(booted.parse().ok()?);
+    SystemTime::UNIX_EPOCH.checked_add(booted + Duration::from_millis(millis))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_process_uses_is_told() {
+        let usage = usage();
+        assert!(usage.resident.unwrap() > 1 << 20 && usage.virtual_memory >= usage.resident);
+        assert!(usage.cpu.is_some() && usage.open_files.unwrap() >= 3);
+        assert!(usage.max_files >= usage.open_files);
+        let age = usage.started.unwrap().elapsed().unwrap();
+        assert!(age < Duration::from_secs(86_400), "{age:?}");
+    }
 
     #[test]
     fn files_are_enough_for_half_as_many_connections() {
