@@ -86,6 +86,18 @@ pub enum Way {
 }
 
 impl Way {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Vouched,
+        Self::Public,
+        Self::Anonymous,
+        Self::Login,
+        Self::Callback,
+        Self::Endpoint,
+        Self::VerifyFile,
+        Self::Refused,
+    ];
+
     /// Its word in the log.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -14,7 +14,9 @@ use crate::config::{Plan, TlsPlan};
 use crate::connection::Manners;
 use crate::gateway::{Gateway, Https};
 use crate::limits::{Connections, Logins, Table};
+use crate::metrics::Metrics;
 use crate::revocation::Revocations;
+use crate::route::Route;
 use crate::session::Sessions;
 use crate::store::{OpenError, Store};
 use crate::telemetry::{self, Telemetry};
@@ -61,6 +63,9 @@ pub struct Lasting {
     pub in_flight: Arc<AtomicUsize>,
     /// The apps' peers, and what is known of them.
     pub peers: Arc<Peers>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    memory: callback::Memory,
 }
 
 impl Lasting {
@@ -72,7 +77,10 @@ impl Lasting {
         let ended = Arc::new(Revocations::default());
         let settings = plan.store.clone();
         let store = Store::open(settings, plan.state_dir(), Arc::clone(&ended)).await?;
+        let metrics = Metrics::new();
         Ok(Self {
+            memory: callback::Memory::new(Arc::clone(&metrics)),
+            metrics,
             store,
             ended,
             connections: Arc::new(Connections::new(&plan.limits)),
@@ -85,7 +93,10 @@ impl Lasting {
     /// app is asked how it is, and nothing is known to have ended.
     pub fn scratch(plan: &Plan) -> Self {
         let ended = Arc::new(Revocations::default());
+        let metrics = Metrics::new();
         Self {
+            memory: callback::Memory::new(Arc::clone(&metrics)),
+            metrics,
             store: Store::scratch(Arc::clone(&ended)),
             ended,
             connections: Arc::new(Connections::new(&plan.limits)),
@@ -120,7 +131,7 @@ pub fn assemble(
 ) -> Result<Assembled, AssemblyError> {
     let keys = plan.take_keys().map_err(AssemblyError::Key)?;
     let assertions = plan.take_assertions().map_err(AssemblyError::Key)?;
-    let api = api(&plan.limits, before)?;
+    let api = api(&plan.limits, lasting, before)?;
     let telemetry = telemetry(plan.telemetry, before)?;
     let spoken = |tls: &TlsPlan| {
         let certificates = Arc::clone(&tls.certificates);
@@ -145,12 +156,17 @@ pub fn assemble(
         Some(before) => before.keeper.with(api.clone(), Arc::clone(&sessions)),
         None => Keeper::new(api.clone(), Arc::clone(&store), Arc::clone(&sessions)),
     };
-    let memory = before.map_or_else(callback::Memory::default, |before| {
-        before.callbacks.memory().clone()
-    });
     // From here on nothing can fail.
     let listed = plan.listed.iter();
     lasting.peers.adopt(listed.map(|route| &route.upstream));
+    let named = |route: &Arc<Route>| (route.label(), route.upstream.name().to_owned());
+    let counters = lasting.metrics.routes(plan.listed.iter().map(named));
+    lasting
+        .metrics
+        .know_accounts(plan.accounts.iter().map(|planned| {
+            let account = &planned.account;
+            (account.name.as_str(), account.wechat.app_id().as_str())
+        }));
     let trusted_proxies = Arc::new(plan.server.trusted_proxies);
     let accounts = plan.accounts.into_iter().map(|planned| planned.account);
     let underscores = plan.server.underscore_headers.iter();
@@ -168,7 +184,7 @@ pub fn assemble(
                 Arc::clone(&store),
                 Arc::clone(&routes),
                 Arc::clone(&logins),
-                memory,
+                lasting.memory.clone(),
             )),
             store,
             keeper,
@@ -187,6 +203,8 @@ pub fn assemble(
             trusted_proxies,
             telemetry,
             names_visitors: plan.log.visitor.0,
+            metrics: Arc::clone(&lasting.metrics),
+            counters,
             in_flight: Arc::clone(&lasting.in_flight),
         },
         spoken,
@@ -195,7 +213,7 @@ pub fn assemble(
 }
 
 /// The way to WeChat, and its open connections, where its limits are the same.
-fn api(limits: &Table, before: Option<&Gateway>) -> Result<Api, AssemblyError> {
+fn api(limits: &Table, lasting: &Lasting, before: Option<&Gateway>) -> Result<Api, AssemblyError> {
     let bounds = Bounds {
         connect: limits.wechat_connect_timeout.get(),
         total: limits.wechat_timeout.get(),
@@ -203,7 +221,9 @@ fn api(limits: &Table, before: Option<&Gateway>) -> Result<Api, AssemblyError> {
     };
     match before.map(|before| before.callbacks.api()) {
         Some(api) if api.bounds() == bounds => Ok(api.clone()),
-        _ => Api::new(bounds).map_err(|error| AssemblyError::Api(reason(&error))),
+        _ => Api::new(bounds)
+            .map(|api| api.observed_by(lasting.metrics.observer()))
+            .map_err(|error| AssemblyError::Api(reason(&error))),
     }
 }
 

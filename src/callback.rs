@@ -11,7 +11,7 @@ mod exchange;
 mod shared;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use moka::future::Cache;
@@ -23,6 +23,7 @@ use crate::circuit::{Circuits, Kind, Shut};
 use crate::endpoints;
 use crate::limits::Logins;
 use crate::login::{self, Login};
+use crate::metrics::{AccountCounts, Metrics};
 use crate::origin::ReturnTo;
 use crate::reply::{Reply, Trouble};
 use crate::request::Asked;
@@ -50,6 +51,16 @@ pub enum Outcome {
     Go(Reply, &'static str),
     /// A page.
     Show(Shown),
+}
+
+impl Outcome {
+    /// What came of it, in one word.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Go(_, reason) => reason,
+            Self::Show(shown) => shown.trouble.reason(),
+        }
+    }
 }
 
 /// A page and where it leads.
@@ -90,6 +101,7 @@ pub struct Callbacks {
 /// exchanges in flight, and those just done. A clone shares it.
 #[derive(Clone, Debug)]
 pub struct Memory {
+    metrics: Arc<Metrics>,
     circuits: Arc<Circuits>,
     complaints: Arc<Complaints>,
     flights: Cache<Flight, Result<Session, Failure>>,
@@ -97,9 +109,11 @@ pub struct Memory {
     codes: Cache<State, Arc<AtomicUsize>>,
 }
 
-impl Default for Memory {
-    fn default() -> Self {
+impl Memory {
+    /// Nothing is remembered yet; `metrics` counts what becomes of logins.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
         Self {
+            metrics,
             circuits: Arc::default(),
             complaints: Arc::default(),
             codes: Cache::builder()
@@ -113,6 +127,13 @@ impl Default for Memory {
                 .build(),
         }
     }
+}
+
+/// A login whose visitor has come back.
+struct Arrived {
+    login: Login,
+    account: Arc<LoginAccount>,
+    counts: Arc<AccountCounts>,
 }
 
 /// One (login, code). The code itself is not kept.
@@ -187,9 +208,17 @@ impl Callbacks {
             Judged::Begun(answer, login, account) => (answer, login, account),
         };
         let about = Some(Arc::clone(&account));
+        let counts = self.memory.metrics.account(account.name.as_str());
         let outcome = match answer.for_login(&login.state) {
-            Some(Verdict::Agreed(code)) => self.exchange(asked, login, account, code, now).await,
-            Some(Verdict::Refused) => self.end(login, Trouble::Refused, None),
+            Some(Verdict::Agreed(code)) => {
+                let arrived = Arrived {
+                    login,
+                    account,
+                    counts,
+                };
+                self.exchange(asked, arrived, code, now).await
+            }
+            Some(Verdict::Refused) => counted(&counts, self.end(login, Trouble::Refused, None)),
             None => self.without_login(asked, Some(answer.state()), now),
         };
         (outcome, about)
@@ -224,19 +253,29 @@ impl Callbacks {
         let Some(account) = self.account(&login) else {
             return Judged::Done(self.without_login(asked, Some(answer.state()), now));
         };
+        let counts = self.memory.metrics.account(account.name.as_str());
         if login.finished.is_none() && login.rounds_before(&logins) >= MAX_ROUNDS {
             warn!(
                 host = %login.host,
                 "a browser logs in again and again: the session cookie does not come back as it was set; look at \
                  public_scheme, at cookie_domain, and at what else sets or changes cookies"
             );
-            return Judged::Done(self.end(login, Trouble::SessionNotKept, None));
+            counts.loops.add_one();
+            let outcome = self.end(login, Trouble::SessionNotKept, None);
+            return Judged::Done(counted(&counts, outcome));
         }
         if self.has_session(asked, &login, &account, now) {
+            if login.finished.is_some() {
+                counts.duplicates.add_one();
+            }
             return Judged::Done(self.go_on(login, "already_logged_in", now));
         }
         if !login.listed {
-            return Judged::Done(self.not_begun_here(asked, login, &account, now));
+            let outcome = self.not_begun_here(asked, login, &account, now);
+            if matches!(outcome, Outcome::Show(_)) {
+                counts.loops.add_one();
+            }
+            return Judged::Done(counted(&counts, outcome));
         }
         Judged::Begun(answer, login, account)
     }
@@ -289,12 +328,25 @@ impl Callbacks {
         if session.is_some() {
             return Outcome::Go(Reply::redirect(home.as_str()), "already_logged_in");
         }
+        let accounts = self.routes.accounts(&asked.host);
+        let name = match accounts.as_slice() {
+            [only] => only.name.as_str(),
+            // Whose login it was is not known.
+            _ => "",
+        };
+        let counts = self.memory.metrics.account(name);
         match state {
             Some(state) if state.attempt() == 0 => {
+                counts.logins.add_one(AccountCounts::AGAIN);
                 let login = endpoints::login_again(&home);
                 Outcome::Go(Reply::redirect(&login), "login_cookie_missing")
             }
-            _ => show(Trouble::CookieMissing, home),
+            _ => {
+                if state.is_some() {
+                    counts.loops.add_one();
+                }
+                counted(&counts, show(Trouble::CookieMissing, home))
+            }
         }
     }
 
@@ -332,13 +384,17 @@ impl Callbacks {
     async fn exchange(
         &self,
         asked: &Asked<'_>,
-        login: Login,
-        account: Arc<LoginAccount>,
+        arrived: Arrived,
         code: &Code,
         now: Millis,
     ) -> Outcome {
+        let Arrived {
+            login,
+            account,
+            counts,
+        } = arrived;
         if let Err(shut) = self.memory.circuits.exchange(&account, now) {
-            return self.quota(login, None, shut);
+            return counted(&counts, self.quota(login, None, shut));
         }
         if login.need.tokens
             && let Err(error) = self.store.ready()
@@ -346,7 +402,7 @@ impl Callbacks {
             warn!(
                 "a login was put off, and its code not spent, for its tokens could not be kept: {error}"
             );
-            return show(Trouble::StoreDown, login.to);
+            return counted(&counts, show(Trouble::StoreDown, login.to));
         }
         // Every duplicate waits too, and holds memory while it does. Nothing is
         // spent: the same callback may be opened again.
@@ -354,11 +410,19 @@ impl Callbacks {
             warn!(
                 "a login was put off: limits.logins_in_flight wait for WeChat, which answers slowly or not at all"
             );
-            return show(Trouble::Busy, login.to);
+            return counted(&counts, show(Trouble::Busy, login.to));
         };
-        match self.exchange_once(&login, &account, code, now).await {
+        let (result, first) = self.exchange_once(&login, &account, code, now).await;
+        if !first {
+            counts.duplicates.add_one();
+        }
+        match result {
             Ok(session) => {
                 self.memory.circuits.worked(&account);
+                counts.set_circuit(false);
+                if first {
+                    counts.logins.add_one(AccountCounts::OK);
+                }
                 let cookie = self.sessions.write(&session, &account, seconds(now));
                 info!(host = %login.host, account = account.name.as_str(), "a visitor logged in");
                 match self.go_on(login, "logged_in", now) {
@@ -366,19 +430,25 @@ impl Callbacks {
                     shown @ Outcome::Show(_) => shown,
                 }
             }
-            Err(failure) => self.after_failure(asked, login, &account, failure, now),
+            Err(failure) => {
+                let outcome = self.after_failure(asked, login, &account, failure, now);
+                match first {
+                    true => counted(&counts, outcome),
+                    false => outcome,
+                }
+            }
         }
     }
 
     /// One call for each (login, code): whoever comes while it runs, or soon
-    /// after, gets the same answer.
+    /// after, gets the same answer. Says too whether this was the first.
     async fn exchange_once(
         &self,
         login: &Login,
         account: &Arc<LoginAccount>,
         code: &Code,
         now: Millis,
-    ) -> Result<Session, Failure> {
+    ) -> (Result<Session, Failure>, bool) {
         let flight = Flight {
             state: login.state.clone(),
             code: code.digest(),
@@ -387,8 +457,10 @@ impl Callbacks {
             .codes
             .get_with(login.state.clone(), async { Arc::default() })
             .await;
+        let first = AtomicBool::new(false);
         let exchange = async {
             if codes.fetch_add(1, Ordering::Relaxed) >= MAX_CODES {
+                first.store(true, Ordering::Relaxed);
                 return Err(Failure::TooManyCodes);
             }
             let work = Work {
@@ -400,16 +472,21 @@ impl Callbacks {
                 need: login.need,
                 admits_snapshots: self.admits_snapshots(login),
                 complaints: &self.memory.complaints,
+                counts: &self.memory.metrics.account(account.name.as_str()),
                 now,
             };
-            shared::once(&self.store, self.sessions.keys(), &flight, work.run(code)).await
+            let run = async {
+                first.store(true, Ordering::Relaxed);
+                work.run(code).await
+            };
+            shared::once(&self.store, self.sessions.keys(), &flight, run).await
         };
         let result = self.memory.flights.get_with(flight.clone(), exchange).await;
         if matches!(result, Err(Failure::Store)) {
             // The store may be back when the callback is opened again.
             self.memory.flights.invalidate(&flight).await;
         }
-        result
+        (result, first.into_inner())
     }
 
     /// Whether the page that `login` is for lets snapshot pages' visitors look
@@ -447,6 +524,8 @@ impl Callbacks {
             };
             if let Some(kind) = kind {
                 let shut = self.memory.circuits.used_up(account, kind, now);
+                let counts = self.memory.metrics.account(account.name.as_str());
+                counts.set_circuit(true);
                 return self.quota(login, Some(code.clone()), shut);
             }
         }
@@ -488,6 +567,12 @@ impl Callbacks {
             Err(_) => show(Trouble::Internal, ReturnTo::root()),
         }
     }
+}
+
+/// The same outcome, as what became of a login.
+fn counted(counts: &AccountCounts, outcome: Outcome) -> Outcome {
+    counts.logins.add_one(outcome.word());
+    outcome
 }
 
 fn show(trouble: Trouble, to: ReturnTo) -> Outcome {

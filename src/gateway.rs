@@ -7,6 +7,7 @@
 //! could not is answered 400 by Pingora itself.
 
 mod answer;
+mod count;
 mod decide;
 mod explained;
 mod forward;
@@ -32,6 +33,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use tracing::warn;
 
 use self::answer::refuse_unread;
+use self::count::NO_PEER;
 use self::decide::Permit;
 pub use self::explained::{Explained, Fate};
 pub use self::https::Https;
@@ -45,6 +47,7 @@ use crate::connection;
 use crate::identity::AllowedUnderscores;
 use crate::identity::assertion::Assertions;
 use crate::limits::Logins;
+use crate::metrics::{Metrics, RouteCounters};
 use crate::origin::PublicScheme;
 use crate::reply::Trouble;
 use crate::request::{self, Asked, Unreadable};
@@ -89,6 +92,10 @@ pub struct Gateway {
     pub(crate) telemetry: Option<Arc<Telemetry>>,
     /// Whether the access log names visitors.
     pub(crate) names_visitors: bool,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Where what is counted of `routes` stands.
+    pub(crate) counters: Arc<RouteCounters>,
     /// Requests on their way, for those who wait for the last one.
     pub(crate) in_flight: Arc<AtomicUsize>,
 }
@@ -281,12 +288,12 @@ impl ProxyHttp for Live {
             Err(NoPeer::Nameless(error)) => {
                 warn!(%upstream, "the app's name has no address: {error}");
                 visit.trouble = Some(Trouble::AppDown);
-                Error::e_explain(ErrorType::ConnectError, "no address")
+                Error::e_explain(NO_PEER, "no address")
             }
             Err(NoPeer::Out(due)) => {
                 visit.trouble = Some(Trouble::AppOut);
                 visit.retry_after = Some(due.as_secs().max(1));
-                Error::e_explain(ErrorType::ConnectError, "every peer is out")
+                Error::e_explain(NO_PEER, "every peer is out")
             }
         }
     }
@@ -300,7 +307,7 @@ impl ProxyHttp for Live {
         course: &mut Course,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        let visit = &mut course.visit;
+        let Course { gateway, visit } = course;
         let again = visit.permit.as_ref().is_some_and(|permit| {
             let upstream = &permit.route().upstream;
             let again = upstream.not_connected(&mut visit.tries, &error);
@@ -314,6 +321,9 @@ impl ProxyHttp for Live {
             }
             again
         });
+        if again {
+            gateway.count_retry(&error, visit);
+        }
         error.set_retry(again);
         error
     }
@@ -329,13 +339,16 @@ impl ProxyHttp for Live {
         course: &mut Course,
         reused: bool,
     ) -> Box<Error> {
-        let visit = &mut course.visit;
+        let Course { gateway, visit } = course;
         let again = error.esource() == &ErrorSource::Upstream
             && visit.permit.as_ref().is_some_and(|permit| {
                 let may_repeat = forward::may_repeat(downstream);
                 let upstream = &permit.route().upstream;
                 upstream.broke_off(&mut visit.tries, &error, reused, may_repeat)
             });
+        if again {
+            gateway.count_retry(&error, visit);
+        }
         error.set_retry(again);
         error
     }
@@ -365,6 +378,7 @@ impl ProxyHttp for Live {
         let interim = response.status.is_informational();
         if !interim || response.status == StatusCode::SWITCHING_PROTOCOLS {
             visit.log.app_answered();
+            gateway.count_app_answer(visit);
         }
         if let Some(permit) = &visit.permit {
             let upstream = &permit.route().upstream;
@@ -404,6 +418,7 @@ impl ProxyHttp for Live {
             && !response.status.is_informational()
             && !response::is_shared(response)
         {
+            gateway.count_session(account, "renewed");
             let cookie = gateway.sessions.write(&carried.session, account, visit.now);
             response.append_header(header::SET_COOKIE, cookie)?;
         }
@@ -450,6 +465,7 @@ impl ProxyHttp for Live {
             None => 0,
         };
         if error.esource() != &ErrorSource::Downstream {
+            gateway.count_app_error(error, visit);
             let upstream = visit.permit.as_ref().map(|permit| &permit.route().upstream);
             let tried = upstream.and_then(|upstream| upstream.tried(&visit.tries));
             let named = upstream.map(Upstream::name);
@@ -472,7 +488,13 @@ impl ProxyHttp for Live {
         _error: Option<&Error>,
         course: &mut Course,
     ) {
-        course.gateway.record(downstream, &course.visit);
+        let Course { gateway, visit } = course;
+        let response = downstream.response_written();
+        gateway.count(
+            response.map_or(0, |response| response.status.as_u16()),
+            visit,
+        );
+        gateway.record(downstream, visit);
         end_request(downstream).await;
     }
 

@@ -63,6 +63,7 @@
 //! | `upstream` | the app: its peers, who is asked, what is sent again, forwarded headers |
 //! | `request` | a request as the gateway reads it |
 //! | `limits` | how much one address, and all together, may ask for |
+//! | `metrics` | what is counted, for operators |
 //! | `access_log` | one line a request |
 //! | `telemetry` | traces: which request belongs to which, and where its spans go |
 //! | `reply` | the gateway's own answers and pages |
@@ -217,6 +218,7 @@ pub mod identity;
 pub mod limits;
 pub mod logging;
 pub mod login;
+pub mod metrics;
 pub mod origin;
 pub mod process;
 pub mod reload;

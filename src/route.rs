@@ -68,6 +68,8 @@ impl Need {
 /// One route.
 #[derive(Debug)]
 pub struct Route {
+    /// Its place in the file, from 0: where what is counted of it stands.
+    pub number: usize,
     /// The hosts it serves.
     pub host: HostPattern,
     /// The path it begins at.
@@ -109,6 +111,12 @@ pub struct Route {
 }
 
 impl Route {
+    /// Its host and path as they stand in the file, by which it is known to
+    /// operators.
+    pub fn label(&self) -> String {
+        format!("{}{}", self.host, self.path.as_str())
+    }
+
     /// Whether it needs the visitor's tokens: on the others none is kept.
     pub fn needs_tokens(&self) -> bool {
         self.profile_ttl.is_some() || self.verify_every.is_some() || self.access_token
@@ -432,6 +440,7 @@ mod tests {
 
     fn route(host: &str, path: &str, auth: Auth) -> Route {
         Route {
+            number: 0,
             host: HostPattern::try_from(host.to_owned()).unwrap(),
             path: RoutePath::try_from(path.to_owned()).unwrap(),
             upstream: Upstream::try_from("http://127.0.0.1:1".to_owned()).unwrap(),

@@ -127,6 +127,20 @@ impl NoSession {
             Self::Unknown => "revocations_unknown",
         }
     }
+
+    /// What to count it as; nothing where no session was shown.
+    pub fn event(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Absent => return None,
+            Self::Repeated => "refused_repeated",
+            Self::Forged => "refused_forged",
+            Self::Elsewhere => "refused_elsewhere",
+            Self::Expired => "refused_expired",
+            Self::Future => "refused_future",
+            Self::Ended => "refused_ended",
+            Self::Unknown => "refused_unknown",
+        })
+    }
 }
 
 /// A session that a request carries.

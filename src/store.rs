@@ -110,7 +110,11 @@ impl Store {
     pub fn scratch(revocations: Arc<Revocations>) -> Arc<Self> {
         revocations.complete();
         let kind = Kind::Memory(MemoryStore::scratch());
-        Arc::new(Self { kind, revocations })
+        Arc::new(Self {
+            kind,
+            revocations,
+            errors: Default::default(),
+        })
     }
 
     /// Whether the store answers, and all that was ended is known; if not, why,

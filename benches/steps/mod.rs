@@ -7,14 +7,17 @@ use std::hint::black_box;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 use pingora::http::RequestHeader;
+use wxgate::access_log::Way;
 use wxgate::cookies::{self, ForApp};
 use wxgate::identity::{self, AllowedUnderscores};
 use wxgate::limits::BodySize;
 use wxgate::login::{self, Start};
+use wxgate::metrics::{Ended, Metrics, RouteCounters};
 use wxgate::origin::{Host, PublicScheme, ReturnTo};
 use wxgate::request::Asked;
 use wxgate::route::{
@@ -57,6 +60,9 @@ pub struct World {
     resolver: Resolver,
     /// An app of one peer, and one of eight that each have their sessions.
     apps: [Upstream; 2],
+    /// What is counted, for as many routes as the largest table has.
+    counted: (Arc<Metrics>, Arc<RouteCounters>),
+    began: Instant,
 }
 
 /// What WeChat's browser sends, twenty fields in all.
@@ -95,6 +101,7 @@ fn fields(cookie: &str) -> Vec<(&'static str, String)> {
 
 fn route(host: &str, path: String, account: &Arc<LoginAccount>) -> Arc<Route> {
     Arc::new(Route {
+        number: 0,
         host: HostPattern::try_from(host.to_owned()).unwrap(),
         path: RoutePath::try_from(path).unwrap(),
         upstream: Upstream::try_from("http://127.0.0.1:1".to_owned()).unwrap(),
@@ -171,6 +178,14 @@ impl World {
             .cookies()
             .login_name(State::parse(STATE).unwrap().piece());
         let login = format!("{cookie}; {login}={}", login_token(&sessions));
+        let metrics = Metrics::new();
+        let named = |number| {
+            (
+                format!("{HOST}/{number}"),
+                format!("127.0.0.1:{}", number % 7),
+            )
+        };
+        let counters = metrics.routes((0..10_000).map(named));
         let back = HeaderMap::from_iter([(COOKIE, HeaderValue::try_from(login).unwrap())]);
         Self {
             sessions,
@@ -187,6 +202,8 @@ impl World {
             tables,
             resolver: Resolver::default(),
             apps: [app(1), app(8)],
+            counted: (metrics, counters),
+            began: Instant::now(),
         }
     }
 
@@ -238,6 +255,22 @@ impl World {
         let (routes, host) = &self.tables[at];
         let decided = routes.decide(black_box(host), black_box("/part7/of/it/42"));
         assert!(matches!(black_box(decided), Decided::Route(_)));
+    }
+
+    /// What is counted of a request with a session, in the largest of [`ROUTES`],
+    /// with the looks at the clock that this takes.
+    pub fn count(&self) {
+        let (metrics, counters) = &self.counted;
+        let seat = counters.seat(black_box(4217)).unwrap();
+        seat.answers.observe(black_box(Instant::now()).elapsed());
+        let ended = Ended {
+            route: black_box(Some(4217)),
+            way: Some(Way::Vouched),
+            reason: "session",
+            status: 200,
+            took: Some(self.began.elapsed()),
+        };
+        metrics.ended(counters, ended);
     }
 
     /// No session: to WeChat.
@@ -305,6 +338,7 @@ impl World {
             ("route of 10,000", |world| world.route(2)),
             ("peer of one", |world| world.peer(0)),
             ("peer of eight", |world| world.peer(1)),
+            ("request counted", |world| world.count()),
             ("login begun", |world| world.login()),
             ("callback", |world| world.callback()),
         ]

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tracing::{error, warn};
 
+use crate::metrics::AccountCounts;
 use crate::origin::Host;
 use crate::reply::Trouble;
 use crate::route::{LoginAccount, Need};
@@ -70,6 +71,7 @@ pub(super) struct Work<'a> {
     /// Whether a snapshot page's visitor may look around.
     pub(super) admits_snapshots: bool,
     pub(super) complaints: &'a Complaints,
+    pub(super) counts: &'a AccountCounts,
     pub(super) now: Millis,
 }
 
@@ -119,6 +121,10 @@ impl Work<'_> {
                     Failure::Store
                 })?;
         }
+        self.counts.sessions.add_one(match session.is_snapshot() {
+            false => "opened",
+            true => "opened_snapshot",
+        });
         Ok(session)
     }
 

@@ -158,7 +158,10 @@ pub(super) fn resolve(
     if !mistakes.is_empty() {
         return None;
     }
-    let listed: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
+    let listed: Vec<Arc<Route>> = (0..)
+        .zip(routes)
+        .map(|(number, route)| Arc::new(Route { number, ..route }))
+        .collect();
     let files = planned
         .iter()
         .flat_map(|planned| planned.verify_files.clone())

@@ -107,6 +107,7 @@ pub(super) fn plan_route(
     }
     let upstream = plan_upstream(&table.upstream, base, remarks, mistakes)?;
     Some(Route {
+        number: 0,
         host,
         path: table.path,
         upstream,

@@ -17,6 +17,7 @@ use crate::circuit::Shut;
 use crate::endpoints::{self, Endpoint, LoginQuery};
 use crate::limits::{Step, TooOften};
 use crate::login;
+use crate::metrics::AccountCounts;
 use crate::origin::ReturnTo;
 use crate::reply::{Fragment, Onward, Page, Reply, Trouble};
 use crate::request::{Asked, Kind, Unreadable};
@@ -113,18 +114,22 @@ impl Gateway {
         visit: &mut Visit,
         reason: &'static str,
     ) -> Reply {
+        let counts = self.metrics.account(start.account.name.as_str());
         if let Some(page) = self.too_often(Step::Start, asked, &start.to, visit) {
+            counts.logins.add_one(Trouble::TooOften.reason());
             return page;
         }
         if let Err(Shut { seconds }) = self.callbacks.circuits().start(start.account, visit.now_ms)
         {
             visit.log.decided(Way::Refused, Trouble::Quota.reason());
+            counts.logins.add_one(Trouble::Quota.reason());
             visit.retry_after = Some(seconds);
             return self.page(Trouble::Quota, asked, &start.to, visit);
         }
         match login::start(&self.sessions, asked.cookie_lines(), start, visit.now_ms) {
             Ok(reply) => {
                 visit.log.decided(Way::Login, reason);
+                counts.logins.add_one(AccountCounts::STARTED);
                 reply
             }
             Err(error) => {
@@ -318,6 +323,10 @@ impl Gateway {
         let (mut answer, cookies) = endpoints::logout(asked, &self.routes, &self.sessions);
         if !cookies.is_empty() {
             for session in endpoints::all_sessions(asked, &self.routes, &self.sessions, visit.now) {
+                self.metrics
+                    .by_app_id(session.app_id())
+                    .sessions
+                    .add_one("logged_out");
                 if let Err(error) = self.store.revoke(&session.revocation()).await {
                     warn!("a logout is not known to the other instances yet: {error}");
                     answer = Err(Trouble::LogoutPending);

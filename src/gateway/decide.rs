@@ -107,7 +107,11 @@ impl Gateway {
             Decision::Forward(Permit::Vouched(route, account, Box::new(carried)))
         };
         let (lines, host) = (|| asked.cookie_lines(), &asked.host);
-        match self.sessions.read(lines(), host, account, now) {
+        let found = self.sessions.read(lines(), host, account, now);
+        if let Err(why) = &found {
+            self.count_no_session(account, *why);
+        }
+        match found {
             Ok(_) if asked.is_foreign_socket(self.sessions.cookies().domain()) => {
                 Decision::Refuse(Trouble::ForeignOrigin, "foreign_origin")
             }

@@ -64,7 +64,7 @@ pub(super) fn note<T>(name: &'static str, began: Instant, result: &Result<T, Api
         took: began.elapsed(),
         error: result.as_ref().err().map(|error| match error {
             ApiError::NotSent(_) => Cow::Borrowed("connect"),
-            ApiError::NoAnswer(_) => Cow::Borrowed("no_answer"),
+            ApiError::NoAnswer(_) | ApiError::Late(_) => Cow::Borrowed("no_answer"),
             ApiError::Garbled(_) => Cow::Borrowed("unreadable"),
             ApiError::Errcode { code, .. } => Cow::Owned(code.code.to_string()),
         }),

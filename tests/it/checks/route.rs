@@ -35,6 +35,7 @@ static ROUTES: LazyLock<Routes> = LazyLock::new(|| {
 
 fn served(path: &str, auth: Auth) -> Route {
     Route {
+        number: 0,
         host: HostPattern::try_from(HOST.to_owned()).unwrap(),
         path: RoutePath::try_from(path.to_owned()).unwrap(),
         upstream: Upstream::try_from("http://127.0.0.1:1".to_owned()).unwrap(),
