@@ -1,18 +1,28 @@
-//! The admin paths, on a listener of their own: health, readiness, and the end of
-//! sessions.
+//! The admin paths, on a listener of their own: health, readiness, metrics, a
+//! status page, and the end of sessions.
 //!
 //! Holds always: they are never on the public listener; whoever only asks learns
 //! nothing of visitors; whoever orders must show that they have the session keys
 //! ([`crate::signing::Keyring::admin_word`]), which who can read the
 //! configuration has, and a page in a browser has not.
 
+mod attention;
+mod chart;
+mod facts;
+mod figures;
+mod page;
+mod status;
+mod tables;
+mod text;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -21,13 +31,21 @@ use serde_json::json;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use self::facts::Facts;
+pub use self::status::Listeners;
+use self::status::Status;
+use crate::assembly::Lasting;
 use crate::gateway::Live;
 use crate::reload::Record;
 use crate::revocation::{self, KEPT, Revocation, Revocations};
 use crate::route::LoginAccount;
 use crate::secret::Secret;
 use crate::session::{Now, Sessions};
+use crate::tls::Spoken;
 use crate::wechat::OpenId;
+
+/// How often what is counted is noted for the status page.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Where sessions are ended.
 pub const REVOKE_PATH: &str = "/sessions/revoke";
@@ -41,6 +59,29 @@ pub struct Admin {
     pub record: Record,
     /// Whether the gateway is being stopped.
     pub stopped: watch::Receiver<bool>,
+    /// What is counted, and what else outlives a reading of the file.
+    pub lasting: Lasting,
+    /// How TLS is spoken, where it is.
+    pub spoken: Option<Arc<ArcSwap<Spoken>>>,
+    /// Where the gateway listens.
+    pub listeners: Listeners,
+}
+
+impl Admin {
+    /// What there is to tell now.
+    fn status(&self) -> Status {
+        let (metrics, facts) = (&self.lasting.metrics, Facts::of(self));
+        Status::of(metrics, &facts, &self.listeners, SystemTime::now())
+    }
+
+    /// Keeps the last day, minute by minute, for as long as it is polled.
+    async fn keep_history(&self) {
+        let mut looks = tokio::time::interval(LOOK);
+        loop {
+            looks.tick().await;
+            self.lasting.metrics.note(SystemTime::now());
+        }
+    }
 }
 
 /// Whose sessions are to be ended: exactly one of `session`, `openid`, `everyone`.
@@ -142,12 +183,59 @@ pub async fn serve(listener: TcpListener, admin: Admin) {
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/status", get(status))
+        .route("/status.json", get(status_json))
         .route(REVOKE_PATH, post(revoke))
-        .with_state(admin);
+        .with_state(admin.clone());
     let served = async { axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await };
-    if let Err(error) = served.await {
-        warn!("the admin paths ended: {error}");
+    tokio::select! {
+        ended = served => if let Err(error) = ended {
+            warn!("the admin paths ended: {error}");
+        },
+        () = admin.keep_history() => {}
     }
+}
+
+/// What every answer about the state says of itself: it is of now, and nobody's
+/// page may load it.
+const OF_NOW: [(HeaderName, &str); 3] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+];
+
+/// `/metrics`, in Prometheus' text format.
+async fn metrics(State(admin): State<Admin>) -> Response {
+    let text = text::write(&admin.lasting.metrics, &Facts::of(&admin));
+    let kind = [(header::CONTENT_TYPE, text::CONTENT_TYPE)];
+    (OF_NOW, kind, text).into_response()
+}
+
+/// What `/status` may be asked.
+#[derive(Deserialize)]
+struct Paused {
+    paused: Option<String>,
+}
+
+/// `/status`, a page for people.
+async fn status(State(admin): State<Admin>, Query(Paused { paused }): Query<Paused>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, page::POLICY.as_str()),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    let html = page::html(&admin.status(), paused.is_some());
+    (OF_NOW, headers, html).into_response()
+}
+
+/// The same for programs.
+async fn status_json(State(admin): State<Admin>) -> Response {
+    (OF_NOW, Json(admin.status())).into_response()
 }
 
 /// What `/readyz` may be asked to leave out.

@@ -41,7 +41,7 @@
 //! |---|---|
 //! | `demo` | simulator, shop and gateway on loopback |
 //! | `server` | listeners, threads, another plan, another process, drain |
-//! | `admin` | health, readiness, the end of sessions, for operators |
+//! | `admin` | health, readiness, metrics, status, the end of sessions, for operators |
 //! | `explain` | what becomes of one request, and why |
 //! | `assembly` | from a plan to a gateway, and what outlives the plan |
 //! | `handover` | listening sockets, from one process to the next |
@@ -191,7 +191,9 @@
 //! | a secret in a core dump, or read by another process | own | `process::keep_memory_private`; secrets are wiped | `command_line::the_process_keeps_its_memory_to_itself_and_may_open_many_files` |
 //! | an answer of WeChat's without end | TRF 2026-26998 | 64 KiB, ten seconds | `login::a_code_that_wechat_never_takes_is_tried_three_times`, `wechat::what_is_not_wechats_is_garbled` |
 //! | a session in an answer that a cache shares | Pingora 2026-2836, 2025-4366 | nothing is cached; `response_filter` renews in no shared answer | `visit::a_session_is_renewed_under_a_new_key_and_at_half_its_idle_time`, `gateway::an_answer_that_caches_may_share_is_known` |
-//! | admin paths for visitors | POM 2022-24797, 2024-47616 | `admin_listen`, off unless it is set; who orders must know the session key | `proxying::health_is_told_to_operators_and_not_to_visitors`, `revocation::nobody_but_an_operator_ends_sessions` |
+//! | an openid, a path or whatever else a visitor chose in a metric, or so many of them that memory ends | own | labels of `metrics` are names of the file, words of the program, numbers of WeChat's, and of those a number | `metrics::no_label_is_chosen_by_a_visitor` |
+//! | script in the status page | own | `html::escape`, a policy without script | `status::a_change_that_is_not_served_is_told_as_text`, `status::the_page_stands_alone_and_runs_nothing` |
+//! | admin paths for visitors | POM 2022-24797, 2024-47616 | `admin_listen`, off unless it is set; who orders must know the session key | `proxying::health_is_told_to_operators_and_not_to_visitors`, `metrics::numbers_and_pages_of_operators_are_not_for_visitors`, `revocation::nobody_but_an_operator_ends_sessions` |
 //! | a setting that is ignored, a file that breaks the parser | O2P 2021-21411; CS 2024-21493 | unknown keys are mistakes; fuzzed | `command_line::an_unknown_key_is_told_with_those_that_exist`, `corpus::the_corpus_holds` |
 //! | cookies too large for the app or the browser | ENV #27875, O2P #388 | one session below 1 KiB; other gateway cookies are hidden | `cookies::the_app_gets_its_own_cookies_byte_for_byte`, `login::a_target_too_long_for_a_cookie_loses_its_query_and_not_the_visitor` |
 //!

@@ -387,8 +387,13 @@ fn understood(file: &ConfigFile, plan: &Plan) -> String {
         ));
     }
     text.push_str(&secured(plan));
-    if let Some(address) = plan.server.admin_listen.map(|address| address.get()) {
-        text.push_str(&format!("admin    {address}\n"));
+    match plan.server.admin_listen.map(|address| address.get()) {
+        Some(address) => text.push_str(&format!(
+            "admin    {address}: /status, /metrics, /healthz, /readyz\n"
+        )),
+        None => text.push_str(
+            "admin    none: no health, no metrics, no status page; server.admin_listen has them served\n",
+        ),
     }
     match (&plan.keys, plan.state_dir()) {
         (Some(keys), _) => text.push_str(&format!(

@@ -189,13 +189,23 @@ pub async fn start_on(plan: Plan, inherited: impl Into<Inherited>) -> Result<Run
     successors.push(successor);
     let record = Record::default();
     record.started();
+    let shown = |all: &Listeners| all.iter().map(|(_, address)| address.to_string()).collect();
+    let [plain, secured] = &sockets.listeners;
     let operators = Admin {
         live,
         record: record.clone(),
         stopped: doors.stopped.clone(),
+        lasting: lasting.clone(),
+        spoken: doors.spoken.clone(),
+        listeners: admin::Listeners {
+            plain: shown(plain),
+            tls: shown(secured),
+            admin: (sockets.admin.iter())
+                .map(|(_, address)| address.to_string())
+                .collect(),
+        },
     };
     let addresses = |listeners: &Listeners| listeners.iter().map(|(_, address)| *address).collect();
-    let [plain, secured] = &sockets.listeners;
     let admin = sockets.admin.as_ref();
     let admin_task = admin.map(|(listener, _)| Ok(admin::serve(listener.try_clone()?, operators)));
     let admin_task = admin_task.transpose().map_err(StartError::Socket)?;

@@ -19,7 +19,7 @@ from served import Process, ask, free_port
 
 # Whether the gateway tells its metrics at /metrics. Once it does, this must say so:
 # metrics.txt is then compared with what it tells.
-THE_PROGRAM_TELLS = False
+THE_PROGRAM_TELLS = True
 
 # What Prometheus adds to each series.
 EVERYWHERE = {"instance", "job"}
