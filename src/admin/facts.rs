@@ -9,6 +9,7 @@ use super::Admin;
 use crate::limits::NoPlace;
 use crate::process::{self, Usage};
 use crate::reload::Reloads;
+use crate::upstream::UpstreamSeen;
 
 /// How things stand.
 #[derive(Clone, Debug)]
@@ -31,7 +32,7 @@ pub(super) struct Facts {
     pub(super) revocations_known: bool,
     /// Each certificate's hosts, and until when it holds.
     pub(super) certificates: Vec<(String, SystemTime)>,
-    /// The apps' peers, where they are watched.
+    /// The apps' peers.
     pub(super) peers: Vec<Peer>,
     /// What came of reading `gateway.toml` anew.
     pub(super) reloads: Reloads,
@@ -52,6 +53,18 @@ pub(super) struct Peer {
     pub(super) ejections: u64,
 }
 
+impl Peer {
+    fn all_of(seen: UpstreamSeen) -> impl Iterator<Item = Self> {
+        let upstream = seen.upstream;
+        seen.peers.into_iter().map(move |peer| Self {
+            upstream: upstream.clone(),
+            peer: peer.peer,
+            up: peer.up,
+            ejections: peer.ejections,
+        })
+    }
+}
+
 impl Facts {
     /// How things stand with the gateway of `admin`.
     pub(super) fn of(admin: &Admin) -> Self {
@@ -69,8 +82,9 @@ impl Facts {
             certificates: spoken
                 .map(|spoken| spoken.certificates.expiries())
                 .unwrap_or_default(),
-            // Nobody watches them yet.
-            peers: Vec::new(),
+            peers: (lasting.peers.snapshot().into_iter())
+                .flat_map(Peer::all_of)
+                .collect(),
             reloads: admin.record.get(),
             usage: process::usage(),
         }

@@ -536,7 +536,7 @@ async fn an_app_that_fails_is_counted_by_how() {
     for (path, upstream, kind) in &apps {
         let answer = Browser::new(DESKTOP).open(world.gateway, path).await;
         assert_eq!(answer.status, 502, "{path}");
-        let upstream = upstream.split("//").nth(1).unwrap();
+        let upstream = upstream.strip_prefix("http://").unwrap_or(upstream);
         let labels = [("upstream", upstream), ("kind", *kind)];
         until_is(&world, "wxgate_upstream_errors_total", &labels, 1.0).await;
         let label = format!("127.0.0.1{path}");
@@ -545,6 +545,14 @@ async fn an_app_that_fails_is_counted_by_how() {
     }
     let told = scrape(&world).await;
     assert_eq!(told.sum("wxgate_upstream_errors_total"), 5.0);
+    let down = apps[0].1.strip_prefix("http://").unwrap();
+    let peer = [("upstream", down), ("peer", down)];
+    let series = |name: &str| {
+        told.values.keys().any(|(found, labels)| {
+            found == name && peer.iter().all(|(name, value)| labels[*name] == *value)
+        })
+    };
+    assert!(series("wxgate_upstream_up") && series("wxgate_upstream_ejections_total"));
     // None of these has another address.
     assert_eq!(told.sum("wxgate_upstream_retries_total"), 0.0);
 }
@@ -695,7 +703,7 @@ fn is_allowed(world: &World, label: &str, value: &str) -> bool {
         ]
         .contains(&value),
         "account" => ["", "shop"].contains(&value),
-        "upstream" => value == app,
+        "upstream" | "peer" => value == app,
         "class" => ["none", "1xx", "2xx", "3xx", "4xx", "5xx"].contains(&value),
         "errcode" => value.parse::<i64>().is_ok() || word(value),
         "le" => value == "+Inf" || value.parse::<f64>().is_ok(),
