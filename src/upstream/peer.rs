@@ -30,6 +30,7 @@ pub struct Peer {
     identity: Identity,
     /// The connection that is made; of a name, without its address.
     template: HttpPeer,
+    timeouts: Timeouts,
     /// Shared by all that name the same peer, before and after a change of the
     /// file; its own until it is adopted.
     pub(super) state: OnceLock<Arc<State>>,
@@ -66,11 +67,7 @@ impl Peer {
             Place::Socket(path) => HttpPeer::new_uds(path, false, String::new())
                 .map_err(|_| format!("found \"unix:{path}\", which is no path of a socket"))?,
         };
-        template.options.connection_timeout = Some(timeouts.connect);
-        template.options.total_connection_timeout = Some(timeouts.connect * 2);
-        template.options.read_timeout = Some(timeouts.read);
-        template.options.write_timeout = Some(timeouts.write);
-        template.options.idle_timeout = Some(timeouts.idle);
+        bound(&mut template, timeouts);
         let tls = tls.filter(|_| address.tls);
         if let Some(tls) = tls {
             tls.apply(&mut template);
@@ -84,6 +81,7 @@ impl Peer {
             },
             address,
             template,
+            timeouts: *timeouts,
             state: OnceLock::new(),
             check: OnceLock::new(),
         })
@@ -123,6 +121,12 @@ impl Peer {
         attempt: usize,
     ) -> Result<(HttpPeer, bool), Arc<std::io::Error>> {
         match &self.address.place {
+            // Made anew, which is cheaper than a copy of what has no parts.
+            Place::At(address) if !self.address.tls => {
+                let mut peer = HttpPeer::new(*address, false, String::new());
+                bound(&mut peer, &self.timeouts);
+                Ok((peer, false))
+            }
             Place::At(_) | Place::Socket(_) => Ok((self.template.clone(), false)),
             // In a box, or every request would have the room that a look-up takes.
             Place::Named(name, port) => {
@@ -133,4 +137,12 @@ impl Peer {
             }
         }
     }
+}
+
+fn bound(peer: &mut HttpPeer, timeouts: &Timeouts) {
+    peer.options.connection_timeout = Some(timeouts.connect);
+    peer.options.total_connection_timeout = Some(timeouts.connect * 2);
+    peer.options.read_timeout = Some(timeouts.read);
+    peer.options.write_timeout = Some(timeouts.write);
+    peer.options.idle_timeout = Some(timeouts.idle);
 }
