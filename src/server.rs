@@ -263,10 +263,11 @@ impl Running {
                 }
             }
             Err(message) => {
-                self.record.refused(&message);
+                let message = message.trim_end();
+                self.record.refused(message);
                 error!(
                     "{path} was read anew and changes nothing, for there is a mistake; what held before goes on:\n{}",
-                    message.trim_end()
+                    message
                 );
             }
         }

@@ -69,7 +69,7 @@ impl Status {
         if let Some(mistake) = &self.config.mistake {
             all.push(format!(
                 "gateway.toml was changed and is not served as it stands. 配置未生效: {}",
-                mistake.message
+                mistake.message.replace('\n', "; ")
             ));
         }
         if !self.config.waits_for_restart.is_empty() {
