@@ -49,6 +49,14 @@ struct Pair {
     _running: [Running; 2],
 }
 
+/// The same file for a gateway at an address of its own: the callback stays the
+/// first's.
+fn listening_at(own: SocketAddr, text: &str, first: SocketAddr) -> String {
+    let listen = |address| format!("listen = [\"{address}\"]");
+    assert!(text.contains(&listen(first)));
+    text.replace(&listen(first), &listen(own))
+}
+
 impl Pair {
     async fn on(server: &Server) -> Self {
         install_crypto();
@@ -66,6 +74,7 @@ impl Pair {
         let text = gateway_toml(one, app.addr, &simulator, &extra);
         let mut running = Vec::new();
         for listener in listeners {
+            let text = listening_at(listener.local_addr().unwrap(), &text, one);
             let plan = Plan::parse(&files.path().join("gateway.toml"), &text)
                 .unwrap_or_else(|mistakes| panic!("{mistakes}"));
             running.push(server::start_on(plan, vec![listener]).await.unwrap());
@@ -395,6 +404,7 @@ async fn a_gateway_that_starts_without_its_redis_lets_nobody_in_until_it_knows()
         ..Extra::default()
     };
     let text = gateway_toml(first.one, first.app.addr, &first.simulator, &extra);
+    let text = listening_at(gateway, &text, first.one);
     let plan = Plan::parse(&first.files.path().join("gateway.toml"), &text).unwrap();
     let running = server::start_on(plan, vec![listener]).await.unwrap();
     let open = async |target: &str| {
