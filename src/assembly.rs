@@ -158,7 +158,10 @@ pub fn assemble(
     };
     // From here on nothing can fail.
     let listed = plan.listed.iter();
-    lasting.peers.adopt(listed.map(|route| &route.upstream));
+    let upstreams = listed.map(|route| &route.upstream);
+    lasting
+        .peers
+        .adopt(upstreams.filter(|upstream| !upstream.is_none()));
     let named = |route: &Arc<Route>| (route.label(), route.upstream.name().to_owned());
     let counters = lasting.metrics.routes(plan.listed.iter().map(named));
     lasting

@@ -1,10 +1,12 @@
 //! The gateway's own paths below `/.wxgate/`, but for the callback: `login`,
-//! `logout`, `me`, `openid`, `return`, `jwks.json`.
+//! `logout`, `me`, `openid`, `return`, `jwks.json`, `auth`.
 //!
 //! Holds always: nothing below `/.wxgate/` ever reaches an app; nothing here
 //! tells a visitor more than who they are themselves, and what everybody may
 //! know; `login` leads to places
 //! on this host alone; only a page of this host can log its visitor out.
+
+pub mod auth;
 
 use std::sync::Arc;
 
@@ -41,6 +43,8 @@ pub enum Endpoint {
     Return,
     /// The public halves of the keys that assertions are signed with.
     Jwks,
+    /// A proxy asks whether a request may go to the app.
+    Auth,
     /// Nothing is there, and no app is asked.
     Unknown,
 }
@@ -57,6 +61,8 @@ impl Endpoint {
             "/openid" => Self::OpenId,
             "/return" => Self::Return,
             "/jwks.json" => Self::Jwks,
+            "/auth" => Self::Auth,
+            name if name.starts_with("/auth/") => Self::Auth,
             "" => Self::Unknown,
             name if name.starts_with('/') => Self::Unknown,
             _ => return None,
@@ -71,6 +77,8 @@ impl Endpoint {
                 reads
             }
             Self::OpenId | Self::Logout => reads || *method == Method::POST,
+            // Some proxies ask with the method that they ask about.
+            Self::Auth => true,
         }
     }
 
@@ -82,6 +90,7 @@ impl Endpoint {
             }
             Self::OpenId => "GET, HEAD, POST",
             Self::Logout => "POST",
+            Self::Auth => "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
         }
     }
 }
@@ -278,8 +287,13 @@ mod tests {
             "/.wxgate/../x",
             "/.wxgate//me",
             "/.wxgate/ME",
+            "/.wxgate/authx",
+            "/.wxgate/%61uth",
         ] {
             assert_eq!(Endpoint::at(path), Some(Endpoint::Unknown), "{path}");
+        }
+        for path in ["/.wxgate/auth", "/.wxgate/auth/", "/.wxgate/auth/../me"] {
+            assert_eq!(Endpoint::at(path), Some(Endpoint::Auth), "{path}");
         }
         for path in [
             "/.wxgatex",

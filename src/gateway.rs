@@ -7,6 +7,7 @@
 //! could not is answered 400 by Pingora itself.
 
 mod answer;
+mod auth;
 mod count;
 mod decide;
 mod explained;

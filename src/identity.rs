@@ -74,6 +74,19 @@ pub fn overrides_method(name: &str) -> bool {
     OVERRIDES.contains(&&*folded(name))
 }
 
+/// Every name that is written here for one visitor or another.
+pub const WRITTEN: [&str; 9] = [
+    "x-wechat-openid",
+    "x-wechat-appid",
+    "x-wechat-scope",
+    "x-wechat-unionid",
+    "x-wechat-nickname",
+    "x-wechat-avatar",
+    "x-wechat-snapshot",
+    "x-wechat-assertion",
+    "x-wechat-access-token",
+];
+
 /// Whether an app could take `name` for one of the identity headers.
 pub fn is_identity(name: &str) -> bool {
     folded(name).starts_with(FAMILY)

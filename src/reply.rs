@@ -90,6 +90,23 @@ impl Reply {
         self
     }
 
+    /// Adds a header whose value is one already.
+    #[must_use]
+    pub fn with_value(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The same for who takes every success for a "yes": a page that asks something
+    /// first is then 401.
+    #[must_use]
+    pub fn refusing(mut self) -> Self {
+        if self.status.is_success() {
+            self.status = StatusCode::UNAUTHORIZED;
+        }
+        self
+    }
+
     /// Adds a cookie.
     #[must_use]
     pub fn with_cookie(self, set_cookie: &str) -> Self {
@@ -164,6 +181,14 @@ impl Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_answer_is_a_yes_by_accident() {
+        for (status, left) in [(200, 401), (204, 401), (302, 302), (403, 403), (503, 503)] {
+            let reply = Reply::new(StatusCode::from_u16(status).unwrap()).refusing();
+            assert_eq!(reply.status().as_u16(), left);
+        }
+    }
 
     #[test]
     fn a_redirect_is_whole_or_none() {

@@ -114,8 +114,12 @@ impl Upstream {
             .zip(weights.iter().map(|weight| weight.get()))
             .collect();
         let name: Vec<&str> = peers.iter().map(Peer::name).collect();
+        let name = match table.is_none {
+            true => table::NONE.to_owned(),
+            false => name.join(","),
+        };
         Ok(Self(Arc::new(Spread {
-            name: name.join(","),
+            name,
             balancer: Balancer::new(table.balance, &names),
             peers,
             weights,
@@ -125,6 +129,12 @@ impl Upstream {
             reuse: table.reuse,
             tally: OnceLock::new(),
         })))
+    }
+
+    /// Whether nothing is ever sent to it: the gateway is only asked about its
+    /// requests, by a proxy that sends them there.
+    pub fn is_none(&self) -> bool {
+        self.0.peers.is_empty()
     }
 
     /// What operators call it: its peers' names, with commas between.
@@ -365,6 +375,9 @@ impl TryFrom<String> for Upstream {
 
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_none() {
+            return f.write_str(self.name());
+        }
         for (at, (peer, weight)) in self.0.peers.iter().zip(&self.0.weights).enumerate() {
             if at > 0 {
                 f.write_str(", ")?;

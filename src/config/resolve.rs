@@ -184,6 +184,13 @@ pub(super) fn resolve(
             return None;
         }
     };
+    if server.trusted_proxies.is_empty() && listed.iter().any(|route| route.upstream.is_none()) {
+        remarks.push(
+            "a route has upstream = \"none\" and server.trusted_proxies is empty: no proxy may ask about its requests, and nobody \
+             gets to the app"
+                .to_owned(),
+        );
+    }
     remarks.dedup();
     Some(Plan {
         remarks,

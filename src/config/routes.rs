@@ -12,8 +12,9 @@ use super::resolve::Accounts;
 use super::upstream::plan_upstream;
 use super::{Mistakes, RouteTable};
 use crate::cookies::CookieSettings;
+use crate::limits::BodySize;
 use crate::origin::Host;
-use crate::route::{AccountName, Auth, HostPattern, LoginAccount, Route};
+use crate::route::{AccountName, Auth, HostPattern, LoginAccount, Route, SessionCookie};
 use crate::wechat::Scope;
 
 /// What all routes are judged by.
@@ -94,6 +95,9 @@ pub(super) fn plan_route(
         mistakes.at(&place, "found beside auth = \"none\", where no visitor is known; expected auth = \"required\" or \"optional\", or none of profile_ttl, verify_every and access_token");
         return None;
     }
+    if !judge_unsent(&table, mistakes) {
+        return None;
+    }
     let host = table.host.into_inner();
     if let Some(account) = account.as_ref().filter(|_| table.auth != Auth::None)
         && !can_log_in(&host, account, cookies)
@@ -132,6 +136,32 @@ pub(super) fn plan_route(
         upstream_host: table.upstream_host.map(|host| host.0),
         assertion,
     })
+}
+
+/// Whether a route whose requests the gateway does not send itself asks for nothing
+/// that is done while sending: it would be ignored.
+fn judge_unsent(table: &RouteTable, mistakes: &mut Mistakes) -> bool {
+    if !table.upstream.get_ref().is_none {
+        return true;
+    }
+    let access_token = table.access_token.as_ref().is_some_and(|on| *on.get_ref());
+    let ignored = [
+        (
+            "session_cookie = \"strip\"",
+            table.session_cookie == SessionCookie::Strip,
+        ),
+        ("headers", !table.headers.is_empty()),
+        ("upstream_host", table.upstream_host.is_some()),
+        ("max_body", table.max_body != BodySize::default()),
+        ("access_token", access_token),
+    ];
+    for (setting, _) in ignored.iter().filter(|(_, is_set)| *is_set) {
+        mistakes.at(
+            &table.upstream.span(),
+            format!("found \"none\" beside {setting}, which the gateway can only do to requests that it sends to the app itself; expected the app's address, or no {setting}"),
+        );
+    }
+    ignored.iter().all(|(_, is_set)| !is_set)
 }
 
 fn unknown_account(name: &Spanned<AccountName>, declared: &Declared, mistakes: &mut Mistakes) {

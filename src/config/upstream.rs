@@ -18,10 +18,10 @@ pub(super) fn plan_upstream(
     mistakes: &mut Mistakes,
 ) -> Option<Upstream> {
     let (place, table) = (table.span(), table.get_ref());
-    if table.peers.is_empty() {
+    if table.peers.is_empty() && !table.is_none {
         mistakes.at(
             &place,
-            "names no peer; expected at least one address, such as [\"http://127.0.0.1:3000\"]",
+            "names no peer; expected at least one address, such as [\"http://127.0.0.1:3000\"], or \"none\"",
         );
         return None;
     }

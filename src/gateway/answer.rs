@@ -34,13 +34,13 @@ impl Gateway {
         visit: &mut Visit,
     ) -> Option<Reply> {
         match decision {
+            // Its proxy asks about such requests, and sends them to the app itself.
+            Decision::Forward(permit) if permit.route().upstream.is_none() => {
+                visit.log.decided(Way::Refused, "no_upstream");
+                Some(self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit))
+            }
             Decision::Forward(permit) => {
-                let (way, reason) = match &permit {
-                    Permit::Public(_) => (Way::Public, "auth_none"),
-                    Permit::Anonymous(_) => (Way::Anonymous, "no_session"),
-                    Permit::Vouched(..) => (Way::Vouched, "session"),
-                };
-                visit.log.decided(way, reason);
+                note_permit(&permit, visit);
                 visit.permit = Some(permit);
                 None
             }
@@ -61,15 +61,27 @@ impl Gateway {
                 visit.log.decided(Way::VerifyFile, "verify_file");
                 Some(Reply::text(file.content()))
             }
+            refused => Some(self.turn_down(refused, asked, visit)),
+        }
+    }
+
+    /// Answers a request that does not get any further.
+    pub(super) fn turn_down(
+        &self,
+        decision: Decision<'_>,
+        asked: &Asked<'_>,
+        visit: &mut Visit,
+    ) -> Reply {
+        match decision {
             Decision::Login(away, _) if away.asks_first() => {
                 visit.log.decided(Way::Login, Trouble::AskConsent.reason());
-                Some(self.page(Trouble::AskConsent, asked, &self.way_back(asked), visit))
+                self.page(Trouble::AskConsent, asked, &self.way_back(asked), visit)
             }
             Decision::Login(away, _) if away.route.keep_fragment => {
                 visit
                     .log
                     .decided(Way::Login, Trouble::KeepFragment.reason());
-                Some(self.page(Trouble::KeepFragment, asked, &self.way_back(asked), visit))
+                self.page(Trouble::KeepFragment, asked, &self.way_back(asked), visit)
             }
             Decision::Login(away, reason) => {
                 let start = login::Start {
@@ -80,21 +92,26 @@ impl Gateway {
                     to: self.way_back(asked),
                     attempt: 0,
                 };
-                Some(self.login(start, asked, visit, reason))
+                self.login(start, asked, visit, reason)
             }
             Decision::Refuse(trouble, reason) => {
                 visit.log.decided(Way::Refused, reason);
-                Some(self.page(trouble, asked, &self.way_back(asked), visit))
+                self.page(trouble, asked, &self.way_back(asked), visit)
             }
             Decision::MethodNotAllowed(route) => {
                 visit.log.decided(Way::Refused, "method");
                 let allow: Vec<&str> = route.methods.iter().map(Method::as_str).collect();
                 let reply = self.page(Trouble::MethodNotAllowed, asked, &ReturnTo::root(), visit);
-                Some(reply.with_header(header::ALLOW, &allow.join(", ")))
+                reply.with_header(header::ALLOW, &allow.join(", "))
             }
             Decision::LoginRequired(reason) => {
                 visit.log.decided(Way::Refused, reason);
-                Some(self.login_required(asked))
+                self.login_required(asked)
+            }
+            // None of these is turned down; should one come here, it goes nowhere.
+            Decision::Own(_) | Decision::VerifyFile(_) | Decision::Forward(_) => {
+                visit.log.decided(Way::Refused, Trouble::NotFound.reason());
+                self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit)
             }
         }
     }
@@ -214,6 +231,7 @@ impl Gateway {
             Endpoint::Logout => self.logout(asked, visit).await,
             Endpoint::Me | Endpoint::OpenId => self.who_am_i(endpoint, asked, visit),
             Endpoint::Return => self.put_back(asked, visit),
+            Endpoint::Auth => self.auth(asked, visit).await,
             Endpoint::Jwks => match &self.assertions {
                 Some(assertions) => endpoints::jwks(assertions),
                 None => self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit),
@@ -440,6 +458,16 @@ impl Gateway {
             }
         }
     }
+}
+
+/// Notes which way a request goes that may.
+pub(super) fn note_permit(permit: &Permit, visit: &mut Visit) {
+    let (way, reason) = match permit {
+        Permit::Public(_) => (Way::Public, "auth_none"),
+        Permit::Anonymous(_) => (Way::Anonymous, "no_session"),
+        Permit::Vouched(..) => (Way::Vouched, "session"),
+    };
+    visit.log.decided(way, reason);
 }
 
 /// A trouble for programs.

@@ -69,6 +69,7 @@ impl Gateway {
         secured: bool,
     ) -> pingora::Result<Explained> {
         let mut visit = Visit::begin(&self.in_flight, self.scheme);
+        visit.is_rehearsal = true;
         let scheme = self.scheme_of(secured);
         visit.client = self.trusted_proxies.client(peer, &header.headers, scheme);
         visit.trace = self.trace(&header.headers, &visit);

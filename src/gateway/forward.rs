@@ -100,7 +100,7 @@ impl Gateway {
 
     /// Signs who the visitor is, for the host that was asked. Where a route
     /// promises that, no request goes without.
-    fn assert(
+    pub(super) fn assert(
         &self,
         request: &mut RequestHeader,
         session: &Session,

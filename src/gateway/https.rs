@@ -13,6 +13,7 @@ use pingora::proxy::Session as Downstream;
 
 use super::{Gateway, Visit};
 use crate::access_log::Way;
+use crate::endpoints::Endpoint;
 use crate::origin::PublicScheme;
 use crate::reply::Reply;
 use crate::request::Asked;
@@ -55,6 +56,10 @@ impl Gateway {
     ) -> Option<Reply> {
         if !self.https.redirect || secured || !matches!(*asked.method(), Method::GET | Method::HEAD)
         {
+            return None;
+        }
+        // A proxy's question, which has nowhere to go; what it asks about may have.
+        if Endpoint::at(asked.path) == Some(Endpoint::Auth) {
             return None;
         }
         let there_already = visit.client.through_proxy && says_https(headers);

@@ -46,7 +46,8 @@ impl Gateway {
         if !Entry::is_written() && spans.is_none() {
             return;
         }
-        let header = downstream.req_header();
+        let original = visit.original.as_deref();
+        let header = original.unwrap_or(downstream.req_header());
         let target = String::from_utf8_lossy(header.raw_path());
         let seen = Seen {
             header,

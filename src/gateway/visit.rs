@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use pingora::http::RequestHeader;
+
 use super::decide::Permit;
 use crate::access_log::{self, RequestId};
 use crate::origin::PublicScheme;
@@ -31,6 +33,10 @@ pub struct Visit {
     /// The evidence that the request may go to its app; `None` is never
     /// forwarded.
     pub(super) permit: Option<Permit>,
+    /// The request that a proxy asks about; this one only carries the question.
+    pub(super) original: Option<Box<RequestHeader>>,
+    /// Whether nobody is to be asked anything, as the request is only explained.
+    pub(super) is_rehearsal: bool,
     /// What acts in the visitor's name, where the app is to have it.
     pub(super) access: Option<Secret>,
     pub(super) log: access_log::Entry,
@@ -71,6 +77,8 @@ impl Visit {
             .unwrap_or_default();
         Self {
             permit: None,
+            original: None,
+            is_rehearsal: false,
             access: None,
             log: access_log::Entry::start(),
             route: None,

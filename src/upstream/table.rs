@@ -11,7 +11,8 @@ use toml::Spanned;
 use super::Address;
 use super::settings::{Balance, Ejection, Health, Timeouts, Wait, Weight};
 
-/// `upstream` of a route: one address, a list, or a table.
+/// `upstream` of a route: one address, a list, a table, or `"none"`, which is one
+/// without peers that says so.
 #[derive(Clone, Debug)]
 pub struct Table {
     /// Where the app listens.
@@ -28,6 +29,8 @@ pub struct Table {
     pub ejection: Spanned<Ejection>,
     /// How TLS is spoken with those of https.
     pub tls: Option<Spanned<TlsTable>>,
+    /// Whether it says that the gateway sends nothing there: a proxy in front does.
+    pub is_none: bool,
 }
 
 /// The table, as it is written.
@@ -89,6 +92,7 @@ impl From<Whole> for Table {
                 .ejection
                 .unwrap_or_else(|| Spanned::new(0..0, Ejection::default())),
             tls: whole.tls,
+            is_none: false,
         }
     }
 }
@@ -104,6 +108,19 @@ impl From<Vec<Spanned<PeerTable>>> for Table {
             health: None,
             ejection: Spanned::new(0..0, Ejection::default()),
             tls: None,
+            is_none: false,
+        }
+    }
+}
+
+/// The word for an app that the gateway does not send anything to.
+pub(super) const NONE: &str = "none";
+
+impl Table {
+    fn none() -> Self {
+        Self {
+            is_none: true,
+            ..Self::from(Vec::new())
         }
     }
 }
@@ -116,10 +133,13 @@ impl<'de> Deserialize<'de> for Table {
             type Value = Table;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an address such as \"http://127.0.0.1:3000\", a list of such, or a table with `peers`")
+                f.write_str("an address such as \"http://127.0.0.1:3000\", \"none\", a list of such, or a table with `peers`")
             }
 
             fn visit_str<E: serde::de::Error>(self, found: &str) -> Result<Table, E> {
+                if found == NONE {
+                    return Ok(Table::none());
+                }
                 let address = Address::deserialize(StrDeserializer::new(found))?;
                 Ok(vec![Spanned::new(0..0, address.into())].into())
             }

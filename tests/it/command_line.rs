@@ -400,6 +400,34 @@ fn an_unknown_account_is_told_with_those_that_exist() {
 }
 
 #[test]
+fn a_route_without_an_app_has_no_settings_of_one() {
+    let right = "path = \"/pay/notify\"\nupstream = \"http://127.0.0.1:3000\"";
+    for setting in [
+        "session_cookie = \"strip\"",
+        "headers = { \"x-app-mode\" = \"wechat\" }",
+        "upstream_host = \"app.internal\"",
+        "max_body = \"10MiB\"",
+    ] {
+        let name = setting.split(' ').next().unwrap();
+        let wrong = format!("upstream = \"none\"\npath = \"/pay/notify\"\n{setting}");
+        let parts = ["found \"none\" beside", name, "expected the app's address"];
+        assert_mistake(right, &wrong, "routes[1].upstream", &parts);
+    }
+    let none = GOOD.replace("\"http://127.0.0.1:3000\"", "\"none\"");
+    let output = checked(&none);
+    let told = printed(&output);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("→ none: "), "{told}");
+    assert!(
+        told.contains("warning  a route has upstream = \"none\""),
+        "{told}"
+    );
+    let listen = "[server]\ntrusted_proxies = [\"127.0.0.1\"]";
+    let told = printed(&checked(&none.replace("[server]", listen)));
+    assert!(!told.contains("warning"), "{told}");
+}
+
+#[test]
 fn a_callback_that_wechat_would_refuse_is_told() {
     let right = "callback_origin = \"https://shop.example.com\"";
     for (wrong, why) in [

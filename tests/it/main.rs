@@ -24,6 +24,7 @@ mod world;
 
 mod answers;
 mod assertion;
+mod auth_endpoint;
 mod command_line;
 mod consent;
 mod corpus;
