@@ -52,7 +52,7 @@
 //! | `gateway` | the request's way: phases, decision, answers |
 //! | `callback` | back from WeChat: check, exchange once, open a session |
 //! | `circuit` | an account's quota at WeChat, once it is used up |
-//! | `endpoints` | the gateway's own paths: login, logout, me, openid |
+//! | `endpoints` | the gateway's own paths: login, logout, me, openid, auth |
 //! | `login` | no session: remember where to, send to WeChat |
 //! | `tokens` | a visitor's tokens: kept sealed, renewed, used |
 //! | `identity` | `X-WeChat-*`: strip, vouch, assert |
@@ -106,6 +106,15 @@
 //! | another rule by `X-Forwarded-Proto` | OAK 2026-33495 | the decision does not know the scheme | `hostile::a_path_that_looks_public_is_not` |
 //! | a redirect or a call to a host that a header names | Zitadel 2025-64101; CS 2024-21499, 2024-21498 | `origin::PublicOrigin` comes from the file alone | `hostile::a_way_back_never_leaves_the_host` |
 //! | a trace that a client made up, by which its requests stand among another's, or all are recorded | own | `telemetry`: `traceparent` and `tracestate` are believed from trusted proxies alone | `trace::a_trace_is_believed_from_trusted_proxies_alone` |
+//! | **A proxy that asks** (`/.wxgate/auth`) | | | |
+//! | a question from who is no proxy of ours, with headers of its own | O2P 2026-40575 | `gateway::auth`: trusted proxies alone are answered | `auth_endpoint::nobody_but_a_trusted_proxy_is_answered` |
+//! | a client's own `X-Original-URI` or `X-Forwarded-Uri` beside the proxy's; none at all | O2P 2026-40575 | `endpoints::auth::Original`: told once, in one way, or refused | `auth_endpoint::what_is_told_twice_or_in_two_ways_is_refused`, `auth::what_is_not_told_once_and_in_one_way_is_not_told` |
+//! | another reading of the path than the proxy forwards; a target that is none, let through | AUT 2021-32637; OAK 2026-33494 | `decide`, on the target as it was told, byte for byte | `auth_endpoint::the_path_that_is_forwarded_is_the_path_that_decides`, `auth::what_no_request_could_be_is_not_asked_about` |
+//! | an identity header where the answer has none, or in a spelling that the answer's does not displace | CAD 2026-30851; APX 2026-31908; TRF 2026-33433, -39858, -54763 | every name is answered, empty where nothing is known; other spellings are refused | `auth_endpoint::a_yes_says_who_the_visitor_is_and_empties_the_rest`, `auth::what_would_disguise_a_request_is_refused` |
+//! | a page that asks the visitor something taken for a "yes" | own | `reply::Reply::refusing` | `auth_endpoint::a_page_that_asks_first_is_no_yes`, `reply::no_answer_is_a_yes_by_accident` |
+//! | a WebSocket whose `Upgrade` the proxy leaves out of its question | own | `Sec-WebSocket-Key` says the same | `auth_endpoint::a_websocket_of_another_sites_page_is_refused_however_it_is_told` |
+//! | a token or a proof for a visitor who gets past the proxy to the question | own | no tokens; proofs with `upstream = "none"` alone | `auth_endpoint::proofs_are_for_routes_that_are_asked_about_and_tokens_for_none` |
+//! | a request that a proxy only asks about, forwarded all the same | own | `upstream = "none"` is never forwarded | `auth_endpoint::a_route_without_an_app_is_never_forwarded` |
 //! | **Paths and methods** | | | |
 //! | a rule matched on the query | O2P 2025-54576 | `route::Routes::decide` is given the path alone | `hostile::a_path_that_looks_public_is_not` |
 //! | dot segments, plain or encoded | OAK 2026-33494; HEI 2026-42274; TRF 2026-40912, -48020, -65600, -67309 | no decision where a reading is stricter (`route::Decided::Ambiguous`); nothing is rewritten | `route::a_path_that_could_be_a_stricter_routes_is_not_decided`, `hostile::paths` |

@@ -57,6 +57,27 @@ pub(super) fn sentence(way: &str, reason: &'static str) -> Option<&'static str> 
         (_, "bad_method") => "TRACE, TRACK and CONNECT are never forwarded",
         (_, "no_account") => "no route of this host has an account",
         (_, "bad_return_to") => "the place to go back to stands twice, or is none on this host",
+        (_, "no_upstream") => {
+            "the request may go to the app, and the route has upstream = \"none\": a proxy that asks at /.wxgate/auth is told so, and who comes by itself gets 404"
+        }
+        (_, "auth_untrusted") => "/.wxgate/auth answers server.trusted_proxies alone: see --from",
+        (_, "auth_untold") => {
+            "a header is missing that tells what is asked about: X-Original-URI and -Method, or X-Forwarded-Uri, -Method, -Host and -Proto"
+        }
+        (_, "auth_told_twice") => "a header that tells what is asked about stands twice",
+        (_, "auth_contradiction") => {
+            "what is asked about is told in two ways, or two headers name different hosts"
+        }
+        (_, "auth_unfit") => "what is asked about is no method, no target, no host or no scheme",
+        (_, "auth_disguised") => {
+            "a header of the client's would make the app see another visitor, path or method, and the proxy let it pass"
+        }
+        (_, "auth_own_path") => {
+            "a path of the gateway's own, or a file of verify_files: the proxy is to send it here and not to ask"
+        }
+        (_, "auth_not_for_this_route") => {
+            "the route has access_token, or assertion without upstream = \"none\": a proxy that asks gets neither"
+        }
         (_, "logged_in") => {
             "this browser began the login, and the state agrees: WeChat would be asked once for what the code stands for"
         }

@@ -42,6 +42,12 @@ outside_wechat = "redirect"
 max_body = "10B"
 assertion = true
 
+[[routes]]
+host = "127.0.0.1"
+path = "/none"
+upstream = "none"
+account = "shop"
+
 [log]
 format = "json"
 "#;
@@ -225,6 +231,8 @@ async fn what_is_explained_is_what_the_gateway_does() {
         case("GET", "/welcome", ("anonymous", "no_session")),
         case("GET", "/welcome", ("vouched", "session")).carrying(&session),
         case("POST", "/pay/notify", ("public", "auth_none")),
+        case("GET", "/none/x", (login, "no_session")),
+        case("GET", "/none/x", (refused, "no_upstream")).carrying(&session),
         case(
             "GET",
             "/pay/notify/%2e%2e/%2e%2e/x",
@@ -340,9 +348,27 @@ async fn what_is_explained_is_what_the_gateway_does() {
         assert_ne!(told["why"], told["reason"], "{name} has no sentence");
     }
     process.kill();
+    a_proxys_question_is_explained(dir, gateway, &session);
     a_session_is_shown(dir, gateway, &app, &session);
     a_login_is_shown(dir, gateway, &simulator.base_url());
     nothing_secret_is_shown(dir, gateway, &session, &callback, &going.cookies(&callback));
+}
+
+/// What a proxy would be answered, without who the visitor is.
+fn a_proxys_question_is_explained(dir: &Path, gateway: SocketAddr, session: &str) {
+    let cookie = format!("Cookie: {session}");
+    let url = format!("http://{gateway}/.wxgate/auth/none/x");
+    let asked = |more: &[&str]| as_json(dir, &[&["GET", &url, "--header", &cookie], more].concat());
+    let told = asked(&["--from", "127.0.0.1"]);
+    assert_eq!(
+        (&told["way"], &told["reason"]),
+        (&"vouched".into(), &"session".into())
+    );
+    assert_eq!(told["answer"]["status"], 200, "{told}");
+    assert!(!told.to_string().contains(OPENID), "{told}");
+    let told = asked(&[]);
+    assert_eq!(told["reason"], "auth_untrusted", "{told}");
+    assert_eq!(told["answer"]["status"], 403, "{told}");
 }
 
 fn a_session_is_shown(dir: &Path, gateway: SocketAddr, app: &App, session: &str) {

@@ -9,6 +9,7 @@
 //! A `mod.rs`, for the fuzzer's crate takes it in by its path, and `rustc`
 //! then looks for the files below beside it.
 
+mod auth;
 mod callback;
 mod cookies;
 mod forwarded;
@@ -19,6 +20,7 @@ mod route;
 pub mod session;
 mod wechat_answer;
 
+pub use self::auth::auth;
 pub use self::callback::callback;
 pub use self::cookies::cookies;
 pub use self::forwarded::{as_cgi_sees_it, forwarded};
@@ -48,6 +50,7 @@ pub type Check = fn(&[u8]);
 
 /// Every check, by the name of its fuzz target and its folder of the corpus.
 pub const ALL: &[(&str, Check)] = &[
+    ("auth", auth),
     ("callback", callback),
     ("cookies", cookies),
     ("forwarded", forwarded),
