@@ -113,6 +113,7 @@ impl Gateway {
         {
             let cookie = self.sessions.write(&carried.session, account, visit.now);
             reply = reply.with_cookie(&cookie);
+            self.count_session(account, "renewed");
         }
         visit.permit = Some(permit);
         reply

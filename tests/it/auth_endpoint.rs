@@ -86,6 +86,8 @@ async fn world() -> World {
     .await
 }
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 /// A proxy, by how it asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Proxy {
@@ -277,16 +279,16 @@ async fn whoever_cannot_be_sent_to_wechat_is_told_as_if_asking_here() {
     ];
     let xhr = [("X-Requested-With", "XMLHttpRequest")];
     let socket = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
-    let cases: [(&str, &str, &str, &[(&str, &str)], u16); 7] = [
-        (WECHAT, "GET", "/only/x", &json, 401),
-        (WECHAT, "GET", "/only/x", &xhr, 401),
-        (WECHAT, "GET", "/only/x", &socket, 401),
-        (WECHAT, "POST", "/only/x", &[], 401),
-        (WECHAT, "POST", "/only/x", &form, 401),
-        (DESKTOP, "GET", "/only/x", &[], 401),
-        (WECHAT, "POST", "/only/read", &[], 403),
+    let cases: [(&str, [&str; 2], Headers<'_>, u16); 7] = [
+        (WECHAT, ["GET", "/only/x"], &json, 401),
+        (WECHAT, ["GET", "/only/x"], &xhr, 401),
+        (WECHAT, ["GET", "/only/x"], &socket, 401),
+        (WECHAT, ["POST", "/only/x"], &[], 401),
+        (WECHAT, ["POST", "/only/x"], &form, 401),
+        (DESKTOP, ["GET", "/only/x"], &[], 401),
+        (WECHAT, ["POST", "/only/read"], &[], 403),
     ];
-    for (agent, method, target, headers, for_nginx) in cases {
+    for (agent, [method, target], headers, for_nginx) in cases {
         let what = format!("{method} {target} {headers:?}");
         let mut browser = Browser::new(agent);
         // What the gateway says to such a request that comes by itself.
@@ -384,7 +386,7 @@ async fn the_path_that_is_forwarded_is_the_path_that_decides() {
 async fn what_is_told_twice_or_in_two_ways_is_refused() {
     let world = world().await;
     let mut browser = world.visitor().await;
-    let cases: [(Proxy, &[(&str, &str)]); 14] = [
+    let cases: [(Proxy, Headers<'_>); 14] = [
         // A client's own beside the proxy's.
         (Proxy::Nginx, &[("X-Original-URI", "/only/open")]),
         (Proxy::Nginx, &[("X-Original-Method", "GET")]),
@@ -438,7 +440,7 @@ async fn a_websocket_of_another_sites_page_is_refused_however_it_is_told() {
     let upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
     let stripped = [("Sec-WebSocket-Version", "13")];
     let keyed = [("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==")];
-    let forms: [&[(&str, &str)]; 3] = [&upgrade, &stripped, &keyed];
+    let forms: [Headers<'_>; 3] = [&upgrade, &stripped, &keyed];
     for proxy in PROXIES {
         for form in forms {
             for (origin, status) in [("https://evil.example", 403), (own.as_str(), 200)] {
