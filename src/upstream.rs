@@ -244,19 +244,12 @@ impl Upstream {
         loop {
             if !tries.same_again() {
                 let Some(at) = self.choose(&affinity, tries) else {
-                    self.tally().note(match nameless {
-                        None => Failure::NoPeer,
-                        Some(_) => Failure::Connect,
-                    });
-                    let due = self.health().map(|health| health.interval.get());
-                    return Err(
-                        nameless.map_or(NoPeer::Out(due.unwrap_or_default()), NoPeer::Nameless)
-                    );
+                    return Err(self.nobody(nameless));
                 };
                 tries.begin(at);
             }
             let Some(peer) = tries.at.and_then(|at| self.0.peers.get(at)) else {
-                return Err(NoPeer::Out(Duration::ZERO));
+                return Err(self.nobody(nameless));
             };
             match peer.connection(resolver, tries.address).await {
                 Ok((mut connection, more)) => {
@@ -276,6 +269,13 @@ impl Upstream {
                 }
             }
         }
+    }
+
+    /// There is nobody to be asked; `nameless` is why a name has no address.
+    fn nobody(&self, nameless: Option<Arc<std::io::Error>>) -> NoPeer {
+        self.tally().note(Failure::NoPeer);
+        let due = self.health().map(|health| health.interval.get());
+        nameless.map_or(NoPeer::Out(due.unwrap_or_default()), NoPeer::Nameless)
     }
 
     /// No connection was made: nothing was sent. Says whether another try is worth

@@ -18,7 +18,8 @@ pub enum Failure {
     Tls,
     /// What came was no answer.
     Invalid,
-    /// Every peer is out, as the checks say.
+    /// There was nobody to ask: every peer is out, as the checks say, or no name
+    /// has an address.
     NoPeer,
 }
 
@@ -60,7 +61,11 @@ pub(super) fn failure(error: &Error) -> Failure {
         ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed => {
             Failure::Closed
         }
-        ErrorType::InvalidHTTPHeader | ErrorType::H1Error => Failure::Invalid,
+        ErrorType::InvalidHTTPHeader
+        | ErrorType::H1Error
+        | ErrorType::H2Error
+        | ErrorType::H2Downgrade
+        | ErrorType::InvalidH2 => Failure::Invalid,
         _ => Failure::Connect,
     }
 }

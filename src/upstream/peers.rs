@@ -1,10 +1,11 @@
 //! All peers of all routes, for as long as the process lives.
 //!
 //! Holds always: what is known of a peer outlives every reading of
-//! `gateway.toml` that names it, and ends with the first that does not; a check
-//! runs as long as a route asks for it, and one alone for each peer.
+//! `gateway.toml` that names it, and ends with the first that does not; what was
+//! counted of an app stays, whatever is named; a check runs as long as a route
+//! asks for it, and one alone for each peer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 
@@ -16,8 +17,8 @@ use tokio::task::AbortHandle;
 use super::health::{Check, Watch};
 use super::peer::Identity;
 use super::settings::Health;
-use super::state::{State, Tally, moment};
-use super::{Failure, Resolver, Upstream};
+use super::state::{Moment, State, Tally, moment};
+use super::{Failure, Peer, Resolver, Upstream};
 
 /// All peers of all routes.
 pub struct Peers {
@@ -36,7 +37,8 @@ pub struct Peers {
 struct Known {
     states: HashMap<Identity, Arc<State>>,
     checks: HashMap<(Identity, Health), Running>,
-    tallies: HashMap<String, Arc<Tally>>,
+    /// Of every app that there ever was, by its name: counts never go back.
+    tallies: BTreeMap<String, Arc<Tally>>,
     /// Of the newest file, each once, in its order.
     upstreams: Vec<Upstream>,
     /// Where they stand there.
@@ -70,7 +72,7 @@ pub struct UpstreamSeen {
     pub retries: u64,
     /// Failed tries, by their kind.
     pub errors: Vec<(Failure, u64)>,
-    /// Its peers, in the order of the file.
+    /// Its peers, in the order of the file; none once the file names it no more.
     pub peers: Vec<PeerSeen>,
 }
 
@@ -116,10 +118,13 @@ impl Peers {
 
     /// Takes over the apps of a newly read file, before any request is sent there:
     /// peers that are known keep what is known of them, checks that are new begin,
-    /// and whatever the file names no more is forgotten.
+    /// and of whatever the file names no more nothing is left but its counts.
     pub fn adopt<'a>(&self, upstreams: impl IntoIterator<Item = &'a Upstream>) {
         let mut known = self.known.lock();
-        let mut next = Known::default();
+        let mut next = Known {
+            tallies: std::mem::take(&mut known.tallies),
+            ..Known::default()
+        };
         for upstream in upstreams {
             self.take_over(upstream, &mut known, &mut next);
         }
@@ -129,11 +134,7 @@ impl Peers {
 
     fn take_over(&self, upstream: &Upstream, known: &mut Known, next: &mut Known) {
         let name = upstream.name().to_owned();
-        let tally = next.tallies.entry(name).or_insert_with_key(|name| {
-            let old = known.tallies.get(name);
-            old.map_or_else(Arc::default, Arc::clone)
-        });
-        upstream.count_with(tally);
+        upstream.count_with(next.tallies.entry(name).or_default());
         for (at, peer) in upstream.peers().iter().enumerate() {
             let identity = peer.identity();
             let state = next.states.entry(identity.clone()).or_insert_with(|| {
@@ -196,34 +197,47 @@ impl Peers {
         self.known.lock().checks.clear();
     }
 
-    /// How the apps are, for operators.
+    /// How the apps are, for operators: those of the file, in its order, then those
+    /// that it names no more.
     pub fn snapshot(&self) -> Vec<UpstreamSeen> {
         let now = moment();
         let known = self.known.lock();
-        let seen = known.upstreams.iter().map(|upstream| {
-            let tally = upstream.tally();
-            let errors = Failure::ALL.into_iter().zip(&tally.errors);
-            let peers = upstream.peers().iter().map(|peer| {
-                let state = peer.state();
-                let checked = peer.check.get().map(|check| check.is_good());
-                PeerSeen {
-                    peer: peer.name().to_owned(),
-                    up: checked.unwrap_or(true) && state.rests_until() <= now,
-                    checked,
-                    ejections: state.ejections.load(Relaxed),
-                    busy: state.busy.load(Relaxed),
-                }
-            });
-            UpstreamSeen {
-                upstream: upstream.name().to_owned(),
-                retries: tally.retries.load(Relaxed),
-                errors: errors
-                    .map(|(failure, count)| (failure, count.load(Relaxed)))
-                    .collect(),
-                peers: peers.collect(),
-            }
+        let of_the_file = known.upstreams.iter().map(|upstream| {
+            let peers = upstream.peers().iter().map(|peer| peer.seen(now));
+            upstream.tally().seen(upstream.name(), peers.collect())
         });
-        seen.collect()
+        let gone = known.tallies.iter();
+        let gone = gone.filter(|(name, _)| !known.places.contains_key(*name));
+        let gone = gone.map(|(name, tally)| tally.seen(name, Vec::new()));
+        of_the_file.chain(gone).collect()
+    }
+}
+
+impl Peer {
+    fn seen(&self, now: Moment) -> PeerSeen {
+        let state = self.state();
+        let checked = self.check.get().map(|check| check.is_good());
+        PeerSeen {
+            peer: self.name().to_owned(),
+            up: checked.unwrap_or(true) && state.rests_until() <= now,
+            checked,
+            ejections: state.ejections.load(Relaxed),
+            busy: state.busy.load(Relaxed),
+        }
+    }
+}
+
+impl Tally {
+    fn seen(&self, upstream: &str, peers: Vec<PeerSeen>) -> UpstreamSeen {
+        let errors = Failure::ALL.into_iter().zip(&self.errors);
+        UpstreamSeen {
+            upstream: upstream.to_owned(),
+            retries: self.retries.load(Relaxed),
+            errors: errors
+                .map(|(failure, count)| (failure, count.load(Relaxed)))
+                .collect(),
+            peers,
+        }
     }
 }
 
@@ -280,6 +294,25 @@ mod tests {
         let third = upstream(&[ONE], None);
         peers.adopt([&third]);
         assert_eq!(state(&third, 0).busy.load(Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_counted_of_an_app_stays() {
+        let peers = Peers::new(Handle::current());
+        let first = upstream(&[ONE], None);
+        peers.adopt([&first]);
+        first.tally().retries.store(3, Relaxed);
+        peers.adopt([&upstream(&[TWO], None)]);
+        // A request may be under way there yet.
+        first.tally().note(Failure::Closed);
+        let seen = peers.snapshot();
+        assert_eq!((seen.len(), seen[1].upstream.as_str()), (2, "127.0.0.1:1"));
+        assert_eq!((seen[1].retries, seen[1].peers.len()), (3, 0));
+        assert!(seen[1].errors.contains(&(Failure::Closed, 1)));
+        let again = upstream(&[ONE], None);
+        peers.adopt([&again]);
+        assert!(Arc::ptr_eq(again.tally(), first.tally()));
+        assert_eq!(peers.snapshot()[0].retries, 3);
     }
 
     #[tokio::test]
