@@ -34,7 +34,6 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use tracing::warn;
 
 use self::answer::refuse_unread;
-use self::count::NO_PEER;
 use self::decide::Permit;
 pub use self::explained::{Explained, Fate};
 pub use self::https::Https;
@@ -67,6 +66,8 @@ const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
 const SOCKET_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long the rest of a refused request is read, so that its answer arrives.
 const DRAIN: Duration = Duration::from_secs(2);
+/// There is nobody to ask.
+const NO_PEER: ErrorType = ErrorType::Custom("no_peer");
 
 /// The gateway, as one reading of `gateway.toml` has it: everything a request
 /// may need on its way.
@@ -308,7 +309,7 @@ impl ProxyHttp for Live {
         course: &mut Course,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        let Course { gateway, visit } = course;
+        let visit = &mut course.visit;
         let again = visit.permit.as_ref().is_some_and(|permit| {
             let upstream = &permit.route().upstream;
             let again = upstream.not_connected(&mut visit.tries, &error);
@@ -322,9 +323,6 @@ impl ProxyHttp for Live {
             }
             again
         });
-        if again {
-            gateway.count_retry(&error, visit);
-        }
         error.set_retry(again);
         error
     }
@@ -340,16 +338,13 @@ impl ProxyHttp for Live {
         course: &mut Course,
         reused: bool,
     ) -> Box<Error> {
-        let Course { gateway, visit } = course;
+        let visit = &mut course.visit;
         let again = error.esource() == &ErrorSource::Upstream
             && visit.permit.as_ref().is_some_and(|permit| {
                 let may_repeat = forward::may_repeat(downstream);
                 let upstream = &permit.route().upstream;
                 upstream.broke_off(&mut visit.tries, &error, reused, may_repeat)
             });
-        if again {
-            gateway.count_retry(&error, visit);
-        }
         error.set_retry(again);
         error
     }
@@ -466,7 +461,6 @@ impl ProxyHttp for Live {
             None => 0,
         };
         if error.esource() != &ErrorSource::Downstream {
-            gateway.count_app_error(error, visit);
             let upstream = visit.permit.as_ref().map(|permit| &permit.route().upstream);
             let tried = upstream.and_then(|upstream| upstream.tried(&visit.tries));
             let named = upstream.map(Upstream::name);

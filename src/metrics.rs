@@ -1,5 +1,5 @@
 //! What is counted, for operators: requests, logins, WeChat's answers, sessions,
-//! apps.
+//! and how long apps took.
 //!
 //! Holds always: a label is a name from `gateway.toml`, a word of the program's,
 //! or a number of WeChat's, and never anything that a visitor chose; counters
@@ -8,7 +8,7 @@
 //! that its route leads to, without a lock, a hash or memory.
 //!
 //! What is counted here is read by `admin`, with what can be looked at when
-//! somebody asks.
+//! somebody asks, and with what `upstream` counts of apps that fail.
 
 mod account;
 mod counts;
@@ -25,7 +25,7 @@ pub use self::account::AccountCounts;
 pub use self::counts::{Counter, Histogram, Spread, Tallied, Tally};
 use self::history::History;
 pub use self::history::Totals;
-pub use self::route::{AppCounts, AppError, RouteCounters, RouteCounts, Seat};
+pub use self::route::{AppCounts, RouteCounters, RouteCounts, Seat};
 use self::route::{DECISIONS, ways};
 use crate::access_log::Way;
 use crate::wechat::{ApiError, Call, Called, Observer};

@@ -32,37 +32,12 @@ pub(super) struct Facts {
     pub(super) revocations_known: bool,
     /// Each certificate's hosts, and until when it holds.
     pub(super) certificates: Vec<(String, SystemTime)>,
-    /// The apps' peers.
-    pub(super) peers: Vec<Peer>,
+    /// The apps: how often they failed, and how their peers are.
+    pub(super) apps: Vec<UpstreamSeen>,
     /// What came of reading `gateway.toml` anew.
     pub(super) reloads: Reloads,
     /// What the process uses.
     pub(super) usage: Usage,
-}
-
-/// One peer of an app.
-#[derive(Clone, Debug)]
-pub(super) struct Peer {
-    /// The app, as its errors are counted.
-    pub(super) upstream: String,
-    /// The peer's address.
-    pub(super) peer: String,
-    /// Whether it is asked.
-    pub(super) up: bool,
-    /// How often it was taken out.
-    pub(super) ejections: u64,
-}
-
-impl Peer {
-    fn all_of(seen: UpstreamSeen) -> impl Iterator<Item = Self> {
-        let upstream = seen.upstream;
-        seen.peers.into_iter().map(move |peer| Self {
-            upstream: upstream.clone(),
-            peer: peer.peer,
-            up: peer.up,
-            ejections: peer.ejections,
-        })
-    }
 }
 
 impl Facts {
@@ -82,9 +57,7 @@ impl Facts {
             certificates: spoken
                 .map(|spoken| spoken.certificates.expiries())
                 .unwrap_or_default(),
-            peers: (lasting.peers.snapshot().into_iter())
-                .flat_map(Peer::all_of)
-                .collect(),
+            apps: lasting.peers.snapshot(),
             reloads: admin.record.get(),
             usage: process::usage(),
         }

@@ -3,12 +3,14 @@
 //! Holds always: it tells of the gateway, of accounts, routes and apps by their
 //! names in `gateway.toml`, and of no visitor.
 
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 use serde::Serialize;
 
 use super::facts::Facts;
 use crate::metrics::{AccountCounts, Metrics, Seat, Spread, Tallied, Totals};
+use crate::upstream::UpstreamSeen;
 use crate::wechat::{Call, Errcode, Meaning};
 
 /// How many routes are listed, the busiest first.
@@ -245,6 +247,23 @@ fn route(seat: &Seat) -> RouteStatus {
     }
 }
 
+fn app(seen: &UpstreamSeen, spread: Option<&Spread>) -> AppStatus {
+    let errors = seen.errors.iter();
+    AppStatus {
+        upstream: seen.upstream.clone(),
+        took: spread.unwrap_or(&Spread::default()).into(),
+        errors: causes(errors.map(|(kind, count)| (kind.as_str(), *count))),
+        retries: seen.retries,
+        peers: (seen.peers.iter())
+            .map(|peer| PeerStatus {
+                peer: peer.peer.clone(),
+                up: peer.up,
+                ejections: peer.ejections,
+            })
+            .collect(),
+    }
+}
+
 fn wechat_error(((call, errcode), seen): ((Call, String), Tallied)) -> WeChatError {
     let meaning = errcode.parse().ok().map(|code| {
         let errcode = Errcode { code, rid: None };
@@ -317,20 +336,14 @@ impl Status {
             .filter(|(name, counts)| used(name, counts))
             .map(|(name, counts)| account(&name, &counts))
             .collect();
-        let apps = metrics.apps().into_iter().map(|app| AppStatus {
-            took: (&app.spread()).into(),
-            errors: causes(app.errors()),
-            retries: app.retries.get(),
-            peers: (facts.peers.iter())
-                .filter(|peer| peer.upstream == app.label)
-                .map(|peer| PeerStatus {
-                    peer: peer.peer.clone(),
-                    up: peer.up,
-                    ejections: peer.ejections,
-                })
-                .collect(),
-            upstream: app.label.clone(),
-        });
+        let spreads = metrics.apps().into_iter();
+        let spreads: HashMap<_, _> = spreads
+            .map(|counts| (counts.label.clone(), counts.spread()))
+            .collect();
+        let mut apps: Vec<_> = (facts.apps.iter())
+            .map(|seen| app(seen, spreads.get(&seen.upstream)))
+            .collect();
+        apps.sort_by(|one, other| one.upstream.cmp(&other.upstream));
         let reloads = &facts.reloads;
         let counted = |minutes, count| {
             let stretches = metrics.stretches(now, minutes, count).into_iter();
@@ -357,7 +370,7 @@ impl Status {
             routes,
             routes_not_listed,
             accounts,
-            apps: apps.collect(),
+            apps,
             store: StoreStatus {
                 trouble: facts.store.clone().err(),
                 errors: causes(facts.store_errors.iter().copied()),

@@ -285,32 +285,33 @@ fn wechat(families: &mut Families, metrics: &Metrics) {
 }
 
 fn apps(families: &mut Families, metrics: &Metrics, facts: &Facts) {
-    let apps = metrics.apps();
-    let upstream = |label: &String| ("upstream", label.clone());
+    let upstream = |name: &String| ("upstream", name.clone());
     families.spreads(
         "wxgate_upstream_response_seconds",
         "Time until the header of an app's answer",
-        (apps.iter()).map(|app| (vec![upstream(&app.label)], app.spread())),
+        (metrics.apps().iter()).map(|app| (vec![upstream(&app.label)], app.spread())),
     );
     families.counters(
         "wxgate_upstream_errors",
         "Attempts at which an app gave no answer, by kind",
-        apps.iter().flat_map(|app| {
-            app.errors().map(|(kind, count)| {
-                let labels = vec![upstream(&app.label), ("kind", kind.to_owned())];
-                (labels, count)
+        facts.apps.iter().flat_map(|app| {
+            app.errors.iter().map(|(kind, count)| {
+                let kind = ("kind", kind.as_str().to_owned());
+                (vec![upstream(&app.upstream), kind], *count)
             })
         }),
     );
     families.counters(
         "wxgate_upstream_retries",
         "Attempts that followed a failed one",
-        (apps.iter()).map(|app| (vec![upstream(&app.label)], app.retries.get())),
+        (facts.apps.iter()).map(|app| (vec![upstream(&app.upstream)], app.retries)),
     );
     let peers = || {
-        facts.peers.iter().map(|peer| {
-            let labels = vec![upstream(&peer.upstream), ("peer", peer.peer.clone())];
-            (labels, peer)
+        facts.apps.iter().flat_map(|app| {
+            app.peers.iter().map(|peer| {
+                let labels = vec![upstream(&app.upstream), ("peer", peer.peer.clone())];
+                (labels, peer)
+            })
         })
     };
     families.gauges(

@@ -4,10 +4,9 @@
 //! to what its route's number leads to, and looks nothing up by name.
 
 use http::StatusCode;
-use pingora::{Error, ErrorType};
 
 use super::{Gateway, Visit};
-use crate::metrics::{AppError, Ended, Seat};
+use crate::metrics::{Ended, Seat};
 use crate::route::LoginAccount;
 use crate::session::NoSession;
 
@@ -36,22 +35,6 @@ impl Gateway {
         }
     }
 
-    /// The app gave no answer, and nobody is asked any more.
-    pub(super) fn count_app_error(&self, error: &Error, visit: &Visit) {
-        let asked = self.seat(visit).filter(|_| visit.permit.is_some());
-        if let (Some(seat), Some(kind)) = (asked, kind_of(error)) {
-            seat.app.failed(kind);
-        }
-    }
-
-    /// A peer of the app's gave no answer, and one is asked again.
-    pub(super) fn count_retry(&self, error: &Error, visit: &Visit) {
-        if let (Some(seat), Some(kind)) = (self.seat(visit), kind_of(error)) {
-            seat.app.failed(kind);
-            seat.app.retries.add_one();
-        }
-    }
-
     /// A request showed a session that is none.
     pub(super) fn count_no_session(&self, account: &LoginAccount, why: NoSession) {
         if let Some(event) = why.event() {
@@ -64,37 +47,4 @@ impl Gateway {
         let counts = self.metrics.account(account.name.as_str());
         counts.sessions.add_one(event);
     }
-}
-
-/// There is nobody to ask.
-pub(super) const NO_PEER: ErrorType = ErrorType::Custom("no_peer");
-
-/// What kind of error of an app's it is; `None` for one of ours.
-fn kind_of(error: &Error) -> Option<AppError> {
-    Some(match error.etype() {
-        no_peer if *no_peer == NO_PEER => AppError::NoPeer,
-        ErrorType::ConnectRefused
-        | ErrorType::ConnectNoRoute
-        | ErrorType::ConnectError
-        | ErrorType::ConnectProxyFailure
-        | ErrorType::BindError
-        | ErrorType::SocketError => AppError::Connect,
-        ErrorType::ConnectTimedout
-        | ErrorType::ReadTimedout
-        | ErrorType::WriteTimedout
-        | ErrorType::TLSHandshakeTimedout => AppError::Timeout,
-        ErrorType::TLSHandshakeFailure
-        | ErrorType::InvalidCert
-        | ErrorType::HandshakeError
-        | ErrorType::TLSWantX509Lookup => AppError::Tls,
-        ErrorType::InvalidHTTPHeader
-        | ErrorType::H1Error
-        | ErrorType::H2Error
-        | ErrorType::H2Downgrade
-        | ErrorType::InvalidH2 => AppError::Invalid,
-        ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed => {
-            AppError::Closed
-        }
-        _ => return None,
-    })
 }

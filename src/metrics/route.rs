@@ -61,35 +61,11 @@ impl RouteCounts {
     }
 }
 
-/// Why an app gave no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AppError {
-    /// No connection.
-    Connect,
-    /// No answer in time.
-    Timeout,
-    /// The connection ended too early.
-    Closed,
-    /// TLS failed.
-    Tls,
-    /// The answer is none.
-    Invalid,
-    /// There is nobody to ask.
-    NoPeer,
-}
-
-impl AppError {
-    const WORDS: [&str; 6] = ["connect", "timeout", "closed", "tls", "invalid", "no_peer"];
-}
-
 /// One app, by its label.
 #[derive(Debug)]
 pub struct AppCounts {
     /// Its address, as it stands in the file.
     pub label: String,
-    /// Attempts that followed a failed one.
-    pub retries: Counter,
-    pub(super) errors: [Counter; AppError::WORDS.len()],
     /// How long it took to the header of its answer, by the route's label.
     pub(super) answers: RwLock<BTreeMap<String, Arc<Histogram>>>,
 }
@@ -98,24 +74,8 @@ impl AppCounts {
     pub(super) fn new(label: String) -> Self {
         Self {
             label,
-            retries: Counter::default(),
-            errors: Default::default(),
             answers: RwLock::default(),
         }
-    }
-
-    /// An attempt failed.
-    pub fn failed(&self, why: AppError) {
-        if let Some(counter) = self.errors.get(why as usize) {
-            counter.add_one();
-        }
-    }
-
-    /// How often it failed, by kind.
-    pub fn errors(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        AppError::WORDS
-            .into_iter()
-            .zip(self.errors.iter().map(Counter::get))
     }
 
     /// How long it took, whatever the route.
@@ -174,16 +134,5 @@ mod tests {
             assert_eq!((way as usize, ways().nth(at)), (at, Some(way.as_str())));
         }
         assert_eq!(ways().count(), DECISIONS);
-        let kinds = [
-            (AppError::Connect, "connect"),
-            (AppError::Timeout, "timeout"),
-            (AppError::Closed, "closed"),
-            (AppError::Tls, "tls"),
-            (AppError::Invalid, "invalid"),
-            (AppError::NoPeer, "no_peer"),
-        ];
-        for (kind, word) in kinds {
-            assert_eq!(AppError::WORDS.get(kind as usize), Some(&word));
-        }
     }
 }
