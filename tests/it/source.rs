@@ -178,7 +178,7 @@ fn only_one_place_lets_a_secret_out_of_its_wrapper() {
         "identity.rs",
         "wechat/tokens.rs",
         "demo.rs",
-        "main.rs",
+        "main/keygen.rs",
         "wechat/api.rs",
         "wechat/callback.rs",
     ];

@@ -1,0 +1,158 @@
+//! `wxgate check`: what was understood of `gateway.toml`, as text.
+//!
+//! Holds always: nothing is started, asked or written, and no secret is told.
+
+use std::process::ExitCode;
+
+use wxgate::config::Plan;
+use wxgate::route::Auth;
+use wxgate::store::Place;
+
+use super::{ConfigFile, load, say};
+
+pub(super) fn run(file: &ConfigFile) -> ExitCode {
+    let plan = match load(file) {
+        Ok(plan) => plan,
+        Err(code) => return code,
+    };
+    say(&understood(file, &plan));
+    ExitCode::SUCCESS
+}
+
+fn understood(file: &ConfigFile, plan: &Plan) -> String {
+    let mut text = format!("{}: no mistakes\n", file.config.display());
+    for address in plan
+        .server
+        .listen
+        .get_ref()
+        .iter()
+        .map(|address| address.get())
+    {
+        text.push_str(&format!(
+            "listen   {address}, seen by visitors as {}\n",
+            plan.server.public_scheme.as_str()
+        ));
+    }
+    text.push_str(&secured(plan));
+    match plan.server.admin_listen.map(|address| address.get()) {
+        Some(address) => text.push_str(&format!(
+            "admin    {address}: /status, /metrics, /healthz, /readyz\n"
+        )),
+        None => text.push_str(
+            "admin    none: no health, no metrics, no status page; server.admin_listen has them served\n",
+        ),
+    }
+    match (&plan.keys, plan.state_dir()) {
+        (Some(keys), _) => text.push_str(&format!(
+            "sessions {} key(s) of session.keys; the first signs\n",
+            keys.count()
+        )),
+        (None, dir) => text.push_str(&format!(
+            "sessions a key kept in {}, made at the first start\n",
+            dir.map(|dir| dir.display().to_string()).unwrap_or_default()
+        )),
+    }
+    text.push_str(&proofs(plan));
+    text.push_str(&store(plan));
+    for planned in &plan.accounts {
+        let account = &planned.account;
+        let origin = account.wechat.callback_origin();
+        let port = origin
+            .port()
+            .map(|port| format!(":{port}"))
+            .unwrap_or_default();
+        text.push_str(&format!(
+            "account  {}: {}, callback {}{}; 网页授权域名 in WeChat's console: {}{port}{}\n",
+            account.name.as_str(),
+            account.wechat.app_id().as_str(),
+            origin.as_str(),
+            wxgate::login::CALLBACK_PATH,
+            origin.host(),
+            if planned.sandbox { " (sandbox)" } else { "" },
+        ));
+    }
+    for (at, route) in plan.listed.iter().enumerate() {
+        let auth = match (route.auth, &route.account) {
+            (Auth::Required, Some(account)) => format!(
+                "login with {} ({})",
+                account.name.as_str(),
+                route.scope.as_str()
+            ),
+            (Auth::Optional, Some(account)) => format!(
+                "login with {} ({}) welcome",
+                account.name.as_str(),
+                route.scope.as_str()
+            ),
+            _ => "open to everybody".to_owned(),
+        };
+        text.push_str(&format!(
+            "route {at}  {}{} → {}: {auth}{}\n",
+            route.host,
+            route.path.as_str(),
+            route.upstream,
+            if route.assertion { ", with proof" } else { "" }
+        ));
+        if let Some(how) = route.upstream.described() {
+            text.push_str(&format!("         {how}\n"));
+        }
+    }
+    for warning in plan.warnings() {
+        text.push_str(&format!("warning  {warning}\n"));
+    }
+    text
+}
+
+/// Where TLS is spoken, and with which certificates.
+fn secured(plan: &Plan) -> String {
+    let Some(tls) = &plan.tls else {
+        return String::new();
+    };
+    let (oldest, mut text) = (tls.min_version.as_str(), String::new());
+    for address in &tls.listen {
+        text.push_str(&format!(
+            "tls      {address}, TLS {oldest} and later, HTTP/2 and HTTP/1.1\n"
+        ));
+    }
+    for line in tls.certificates.lines() {
+        text.push_str(&format!("cert     {line}\n"));
+    }
+    if let Some(hsts) = tls.hsts {
+        let value = hsts.header();
+        text.push_str(&format!(
+            "hsts     {}\n",
+            value.to_str().unwrap_or_default()
+        ));
+    }
+    if tls.redirect_http {
+        text.push_str("http     pages asked for by plain http are sent to https\n");
+    }
+    text
+}
+
+/// Where tokens and ended sessions are kept.
+fn store(plan: &Plan) -> String {
+    let place = match &plan.store.place {
+        Place::Memory => format!(
+            "memory; which sessions were ended is kept in {}",
+            plan.state_dir().unwrap_or_default().display()
+        ),
+        Place::File(path) => path.display().to_string(),
+        Place::Redis(_) => format!("a Redis, names begin with {{{}}}", plan.store.prefix),
+    };
+    format!("store    {place}\n")
+}
+
+/// Who signs what apps are told of visitors, if any app is.
+fn proofs(plan: &Plan) -> String {
+    match (&plan.assertions, plan.state_dir()) {
+        _ if !plan.asserts() => String::new(),
+        (Some(keys), _) => format!(
+            "proofs   {} key(s) of assertion.keys; the first signs\n",
+            keys.count()
+        ),
+        (None, dir) => format!(
+            "proofs   a key kept in {}, made at the first start\n",
+            dir.unwrap_or_default().display()
+        ),
+    }
+}
