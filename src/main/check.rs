@@ -21,39 +21,52 @@ pub(super) fn run(file: &ConfigFile) -> ExitCode {
 
 fn understood(file: &ConfigFile, plan: &Plan) -> String {
     let mut text = format!("{}: no mistakes\n", file.config.display());
-    for address in plan
-        .server
-        .listen
-        .get_ref()
-        .iter()
-        .map(|address| address.get())
-    {
-        text.push_str(&format!(
-            "listen   {address}, seen by visitors as {}\n",
-            plan.server.public_scheme.as_str()
-        ));
+    for part in [
+        listeners, secured, operators, keys, proofs, store, accounts, routes, warnings,
+    ] {
+        text.push_str(&part(plan));
     }
-    text.push_str(&secured(plan));
+    text
+}
+
+/// Where visitors are heard.
+fn listeners(plan: &Plan) -> String {
+    let addresses = plan.server.listen.get_ref().iter();
+    let scheme = plan.server.public_scheme.as_str();
+    addresses
+        .map(|address| {
+            let address = address.get();
+            format!("listen   {address}, seen by visitors as {scheme}\n")
+        })
+        .collect()
+}
+
+/// Where operators are.
+fn operators(plan: &Plan) -> String {
     match plan.server.admin_listen.map(|address| address.get()) {
-        Some(address) => text.push_str(&format!(
-            "admin    {address}: /status, /metrics, /healthz, /readyz\n"
-        )),
-        None => text.push_str(
-            "admin    none: no health, no metrics, no status page; server.admin_listen has them served\n",
-        ),
+        Some(address) => format!("admin    {address}: /status, /metrics, /healthz, /readyz\n"),
+        None => "admin    none: no health, no metrics, no status page; server.admin_listen has them served\n"
+            .to_owned(),
     }
+}
+
+/// Who signs sessions.
+fn keys(plan: &Plan) -> String {
     match (&plan.keys, plan.state_dir()) {
-        (Some(keys), _) => text.push_str(&format!(
+        (Some(keys), _) => format!(
             "sessions {} key(s) of session.keys; the first signs\n",
             keys.count()
-        )),
-        (None, dir) => text.push_str(&format!(
+        ),
+        (None, dir) => format!(
             "sessions a key kept in {}, made at the first start\n",
-            dir.map(|dir| dir.display().to_string()).unwrap_or_default()
-        )),
+            dir.unwrap_or_default().display()
+        ),
     }
-    text.push_str(&proofs(plan));
-    text.push_str(&store(plan));
+}
+
+/// Who logs visitors in, and what WeChat's console must say.
+fn accounts(plan: &Plan) -> String {
+    let mut text = String::new();
     for planned in &plan.accounts {
         let account = &planned.account;
         let origin = account.wechat.callback_origin();
@@ -71,6 +84,12 @@ fn understood(file: &ConfigFile, plan: &Plan) -> String {
             if planned.sandbox { " (sandbox)" } else { "" },
         ));
     }
+    text
+}
+
+/// Which app is behind which address, and who may go there.
+fn routes(plan: &Plan) -> String {
+    let mut text = String::new();
     for (at, route) in plan.listed.iter().enumerate() {
         let auth = match (route.auth, &route.account) {
             (Auth::Required, Some(account)) => format!(
@@ -96,10 +115,15 @@ fn understood(file: &ConfigFile, plan: &Plan) -> String {
             text.push_str(&format!("         {how}\n"));
         }
     }
-    for warning in plan.warnings() {
-        text.push_str(&format!("warning  {warning}\n"));
-    }
     text
+}
+
+/// What is no mistake, and may be none of what was wanted.
+fn warnings(plan: &Plan) -> String {
+    let warnings = plan.warnings().into_iter();
+    warnings
+        .map(|warning| format!("warning  {warning}\n"))
+        .collect()
 }
 
 /// Where TLS is spoken, and with which certificates.

@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use wxgate::admin::{self, Order, Sent};
+use wxgate::config::Plan;
 use wxgate::logging;
 use wxgate::revocation::Revocations;
+use wxgate::route::LoginAccount;
 use wxgate::store::Store;
 
 use super::{ConfigFile, fail, load, runtime, say};
@@ -100,12 +102,9 @@ fn end(revoke: &Revoke) -> ExitCode {
             Some(Moment::Now) | None => None,
         },
     };
-    let accounts: Vec<_> = (plan.accounts.iter())
-        .map(|planned| Arc::clone(&planned.account))
-        .collect();
-    let ended = Arc::new(Revocations::default());
     // Mistakes are told before anybody is asked.
-    if let Err(message) = order.revocations(&accounts, &ended, admin::now()) {
+    let none = Revocations::default();
+    if let Err(message) = order.revocations(&accounts(&plan), &none, admin::now()) {
         return fail(message);
     }
     let keys = match plan.known_keys() {
@@ -127,31 +126,44 @@ fn end(revoke: &Revoke) -> ExitCode {
                 Sent::Nobody => {}
             }
         }
-        let state_dir = plan.state_dir();
-        let store = match Store::open(plan.store, state_dir, Arc::clone(&ended)).await {
-            Ok(store) => store,
-            Err(error) => {
-                return fail(format_args!(
-                    "{error}; if a gateway runs here, set server.admin_listen, by which it can be told"
-                ));
-            }
-        };
-        if !store.keeps_revocations() {
-            return fail(
-                "no gateway listens at server.admin_listen, and nothing is kept where one could find it: set server.admin_listen or \
-                 server.state_dir",
-            );
-        }
-        let revocations = match order.revocations(&accounts, &ended, admin::now()) {
-            Ok(revocations) => revocations,
-            Err(message) => return fail(message),
-        };
-        for revocation in &revocations {
-            if let Err(error) = store.revoke(revocation).await {
-                return fail(format_args!("{error}: nothing is certain, try again"));
-            }
-        }
-        say("ended in the store; gateways that run learn of it within a second\n");
-        ExitCode::SUCCESS
+        in_store(plan, &order).await
     })
+}
+
+/// Ends sessions in the store of `plan`, where no gateway listens.
+async fn in_store(plan: Plan, order: &Order) -> ExitCode {
+    let (accounts, state_dir) = (accounts(&plan), plan.state_dir());
+    let ended = Arc::new(Revocations::default());
+    let store = match Store::open(plan.store, state_dir, Arc::clone(&ended)).await {
+        Ok(store) => store,
+        Err(error) => {
+            return fail(format_args!(
+                "{error}; if a gateway runs here, set server.admin_listen, by which it can be told"
+            ));
+        }
+    };
+    if !store.keeps_revocations() {
+        return fail(
+            "no gateway listens at server.admin_listen, and nothing is kept where one could find it: set server.admin_listen or \
+                 server.state_dir",
+        );
+    }
+    let revocations = match order.revocations(&accounts, &ended, admin::now()) {
+        Ok(revocations) => revocations,
+        Err(message) => return fail(message),
+    };
+    for revocation in &revocations {
+        if let Err(error) = store.revoke(revocation).await {
+            return fail(format_args!("{error}: nothing is certain, try again"));
+        }
+    }
+    say("ended in the store; gateways that run learn of it within a second\n");
+    ExitCode::SUCCESS
+}
+
+fn accounts(plan: &Plan) -> Vec<Arc<LoginAccount>> {
+    let planned = plan.accounts.iter();
+    planned
+        .map(|planned| Arc::clone(&planned.account))
+        .collect()
 }
