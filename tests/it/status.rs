@@ -1,7 +1,9 @@
 //! The status page: what people see of the gateway at work.
 
+use crate::app::App;
 use crate::client::Browser;
-use crate::metrics::busy_day;
+use crate::metrics::{busy_day, scrape};
+use crate::process::free_address;
 use crate::world::{Extra, World};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,4 +139,38 @@ async fn a_change_that_is_not_served_is_told_as_text() {
         "{text}"
     );
     assert!(text.contains("配置未生效"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_fails_is_told_of_even_when_the_file_names_it_no_more() {
+    let (dead, app) = (free_address(), App::start().await);
+    let name = format!("{dead},{}", app.addr);
+    let tables = format!(
+        "[[routes]]\nhost = \"127.0.0.1\"\npath = \"/lame\"\nauth = \"none\"\n[routes.upstream]\npeers = [\"http://{dead}\", \"http://{}\"]\n",
+        app.addr
+    );
+    let world = World::with_tables(&tables).await;
+    for _ in 0..2 {
+        let answer = Browser::new("visitor").open(world.gateway, "/lame").await;
+        assert_eq!(answer.status, 200);
+    }
+    let mut operator = Browser::new("operator");
+    for peers in [2, 0] {
+        let json = operator.open(world.admin, "/status.json").await.json();
+        let mut apps = json["apps"].as_array().unwrap().iter();
+        let told = apps.find(|told| told["upstream"] == *name).unwrap();
+        assert_eq!(told["errors"][0]["cause"], "connect", "{told}");
+        assert_eq!(told["errors"][0]["count"], 1, "{told}");
+        assert_eq!(told["retries"], 1, "{told}");
+        assert_eq!(told["took"]["count"], 2, "{told}");
+        assert_eq!(told["peers"].as_array().unwrap().len(), peers, "{told}");
+        let page = operator.open(world.admin, "/status").await.text();
+        assert!(page.contains("<span class=\"bad\">connect 1</span>"));
+        let counted = scrape(&world).await;
+        let labels = [("upstream", name.as_str()), ("kind", "connect")];
+        assert_eq!(counted.get("wxgate_upstream_errors_total", &labels), 1.0);
+        let retries = counted.get("wxgate_upstream_retries_total", &labels[..1]);
+        assert_eq!(retries, 1.0);
+        assert_eq!(world.reload(|text| text.replace(&tables, "")).refused, 0);
+    }
 }
