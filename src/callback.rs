@@ -9,6 +9,7 @@
 
 mod exchange;
 mod shared;
+mod ticket;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,16 +20,18 @@ use sha2::{Digest as _, Sha256};
 use tracing::{info, warn};
 
 use self::exchange::{Complaints, Failure, Work, consequence, seconds};
+pub use self::ticket::Unasked;
 use crate::circuit::{Circuits, Kind, Shut};
 use crate::endpoints;
 use crate::limits::Logins;
 use crate::login::{self, Login};
 use crate::metrics::{AccountCounts, Metrics};
-use crate::origin::ReturnTo;
+use crate::origin::{Host, ReturnTo};
 use crate::reply::{Reply, Trouble};
 use crate::request::Asked;
-use crate::route::{Decided, LoginAccount, Routes, Snapshot};
+use crate::route::{Decided, LoginAccount, Route, Routes, Snapshot};
 use crate::session::{Millis, Session, Sessions};
+use crate::signon::Ask;
 use crate::store::{Key, Store};
 use crate::tokens::Keeper;
 use crate::wechat::callback::{NoAnswer, Verdict};
@@ -250,25 +253,21 @@ impl Callbacks {
             return Judged::Done(self.without_login(asked, Some(answer.state()), now));
         };
         let login = logins.swap_remove(at);
-        let Some(account) = self.account(&login) else {
+        let direct = |account: &Arc<LoginAccount>| self.sessions.is_direct(&login.host, account);
+        let Some(account) = self.account(&login).filter(direct) else {
             return Judged::Done(self.without_login(asked, Some(answer.state()), now));
         };
         let counts = self.memory.metrics.account(account.name.as_str());
-        if login.finished.is_none() && login.rounds_before(&logins) >= MAX_ROUNDS {
-            warn!(
-                host = %login.host,
-                "a browser logs in again and again: the session cookie does not come back as it was set; look at \
-                 public_scheme, at cookie_domain, and at what else sets or changes cookies"
-            );
+        if goes_round(&login, &logins) {
             counts.loops.add_one();
             let outcome = self.end(login, Trouble::SessionNotKept, None);
             return Judged::Done(counted(&counts, outcome));
         }
-        if self.has_session(asked, &login, &account, now) {
+        if let Some(session) = self.session(asked, &login, &account, now) {
             if login.finished.is_some() {
                 counts.duplicates.add_one();
             }
-            return Judged::Done(self.go_on(login, "already_logged_in", now));
+            return Judged::Done(self.go_on(login, &session, "already_logged_in", now));
         }
         if !login.listed {
             let outcome = self.not_begun_here(asked, login, &account, now);
@@ -300,23 +299,24 @@ impl Callbacks {
     /// The account that `login` began with, if it is still served there.
     fn account(&self, login: &Login) -> Option<Arc<LoginAccount>> {
         self.routes
-            .accounts(&login.host)
+            .accounts_at(&login.host)
             .into_iter()
             .find(|account| account.name.as_str() == login.account)
             .filter(|account| account.wechat.app_id().as_str() == login.app_id)
             .cloned()
     }
 
-    fn has_session(
+    /// The session that the request carries, if it is what `login` is for.
+    fn session(
         &self,
         asked: &Asked<'_>,
         login: &Login,
         account: &LoginAccount,
         now: Millis,
-    ) -> bool {
-        self.sessions
-            .read(asked.cookie_lines(), &login.host, account, seconds(now))
-            .is_ok_and(|carried| login.is_met_by(&carried.session))
+    ) -> Option<Session> {
+        let (lines, now) = (asked.cookie_lines(), seconds(now));
+        let carried = self.sessions.read(lines, &login.host, account, now).ok()?;
+        (login.is_met_by(&carried.session)).then_some(carried.session)
     }
 
     /// No login of this browser's: it took too long, cookies are off, or the
@@ -326,17 +326,14 @@ impl Callbacks {
         let home = endpoints::home(&asked.host, &self.routes);
         let session = endpoints::any_session(asked, &self.routes, &self.sessions, seconds(now));
         if session.is_some() {
-            return Outcome::Go(Reply::redirect(home.as_str()), "already_logged_in");
+            let elsewhere = endpoints::home_elsewhere(&asked.host, &self.routes);
+            let home = elsewhere.as_deref().unwrap_or(home.as_str());
+            return Outcome::Go(Reply::redirect(home), "already_logged_in");
         }
-        let accounts = self.routes.accounts(&asked.host);
-        let name = match accounts.as_slice() {
-            [only] => only.name.as_str(),
-            // Whose login it was is not known.
-            _ => "",
-        };
-        let counts = self.memory.metrics.account(name);
+        let counts = self.counts_at(&asked.host);
         match state {
-            Some(state) if state.attempt() == 0 => {
+            // A host without routes has nothing to log in for.
+            Some(state) if state.attempt() == 0 && self.routes.serves(&asked.host) => {
                 counts.logins.add_one(AccountCounts::AGAIN);
                 let login = endpoints::login_again(&home);
                 Outcome::Go(Reply::redirect(&login), "login_cookie_missing")
@@ -350,8 +347,21 @@ impl Callbacks {
         }
     }
 
-    fn go_on(&self, login: Login, reason: &'static str, now: Millis) -> Outcome {
-        let reply = Reply::redirect(&endpoints::landing(&login.to, &login.host, &self.routes));
+    /// The counts of a login of which nothing is known but its host.
+    fn counts_at(&self, host: &Host) -> Arc<AccountCounts> {
+        let accounts = self.routes.accounts(host);
+        let name = match accounts.as_slice() {
+            [only] => only.name.as_str(),
+            // Whose login it was is not known.
+            _ => "",
+        };
+        self.memory.metrics.account(name)
+    }
+
+    fn go_on(&self, login: Login, session: &Session, reason: &'static str, now: Millis) -> Outcome {
+        let landing = || endpoints::landing(&login.to, &login.host, &self.routes);
+        let ticket = self.ticket_for(&login, session, now);
+        let reply = Reply::redirect(&ticket.unwrap_or_else(landing));
         let reply = match login.finished {
             Some(_) => reply,
             None => reply.with_cookie(&login.finish(&self.sessions, now)),
@@ -425,7 +435,7 @@ impl Callbacks {
                 }
                 let cookie = self.sessions.write(&session, &account, seconds(now));
                 info!(host = %login.host, account = account.name.as_str(), "a visitor logged in");
-                match self.go_on(login, "logged_in", now) {
+                match self.go_on(login, &session, "logged_in", now) {
                     Outcome::Go(reply, reason) => Outcome::Go(reply.with_cookie(&cookie), reason),
                     shown @ Outcome::Show(_) => shown,
                 }
@@ -492,10 +502,19 @@ impl Callbacks {
     /// Whether the page that `login` is for lets snapshot pages' visitors look
     /// around.
     fn admits_snapshots(&self, login: &Login) -> bool {
-        let path = login.to.path();
-        match self.routes.decide(&login.host, path) {
-            Decided::Route(route) => route.snapshot == Snapshot::ReadOnly,
-            Decided::Ambiguous | Decided::None => false,
+        if let Some(query) = Ask::query_of(&login.to) {
+            let ask = Ask::of_query(self.sessions.keys(), query);
+            return ask.is_some_and(|ask| ask.snapshots);
+        }
+        self.route(login)
+            .is_some_and(|route| route.snapshot == Snapshot::ReadOnly)
+    }
+
+    /// The route of the page that `login` is for.
+    fn route(&self, login: &Login) -> Option<&Route> {
+        match self.routes.decide(&login.host, login.to.path()) {
+            Decided::Route(route) => Some(route),
+            Decided::Ambiguous | Decided::None => None,
         }
     }
 
@@ -560,6 +579,7 @@ impl Callbacks {
             need: login.need,
             instead_of: login.instead_of,
             attempt: login.state.attempt() + 1,
+            route: self.route(&login),
             to: login.to,
         };
         match login::start(&self.sessions, asked.cookie_lines(), start, now) {
@@ -573,6 +593,19 @@ impl Callbacks {
 fn counted(counts: &AccountCounts, outcome: Outcome) -> Outcome {
     counts.logins.add_one(outcome.word());
     outcome
+}
+
+/// Whether `login` is one of too many in a row, `others` being this browser's.
+fn goes_round(login: &Login, others: &[Login]) -> bool {
+    let round = login.finished.is_none() && login.rounds_before(others) >= MAX_ROUNDS;
+    if round {
+        warn!(
+            host = %login.host,
+            "a browser logs in again and again: the session cookie does not come back as it was set; look at \
+             public_scheme, at cookie_domain, and at what else sets or changes cookies"
+        );
+    }
+    round
 }
 
 fn show(trouble: Trouble, to: ReturnTo) -> Outcome {

@@ -27,9 +27,10 @@ pub use tls::TlsPlan;
 
 use crate::identity::assertion;
 use crate::limits::{self, BodySize, Seconds};
-use crate::origin::{PublicOrigin, PublicScheme};
+use crate::origin::{Host, PublicOrigin, PublicScheme};
 use crate::route::{
-    AccountName, Auth, HostPattern, OutsideWeChat, Period, RoutePath, SessionCookie, Snapshot,
+    AccountName, Auth, HostPattern, OutsideWeChat, Period, Route, RoutePath, SessionCookie,
+    Snapshot,
 };
 use crate::secret::SecretSource;
 use crate::session;
@@ -342,6 +343,17 @@ impl TryFrom<String> for AppHeaderValue {
 }
 
 impl Plan {
+    /// The host by way of which visitors of `route` log in, where they do not come
+    /// back from WeChat to a host whose cookies are theirs.
+    pub fn by_way_of<'r>(&self, route: &'r Route) -> Option<&'r Host> {
+        let account = route
+            .account
+            .as_ref()
+            .filter(|_| route.auth != Auth::None)?;
+        let straight = routes::returns_to(&route.host, account, &self.cookies);
+        (!straight).then(|| account.wechat.callback_origin().host())
+    }
+
     /// What is allowed and should be looked at all the same.
     pub fn warnings(&self) -> Vec<String> {
         let scheme = self.server.public_scheme;
@@ -387,6 +399,16 @@ impl Plan {
                 told.push(host);
                 all.push(format!(
                     "{host} has routes and no certificate in server.tls.certificates: who comes to it over TLS is turned away"
+                ));
+            }
+        }
+        for planned in &self.accounts {
+            let host = planned.account.wechat.callback_origin().host();
+            let pattern = HostPattern::Exact(host.clone());
+            let told = told.contains(&&pattern);
+            if self.routes.is_callback(host) && !told && !tls.certificates.serve(&pattern) {
+                all.push(format!(
+                    "{host} is a callback and has no certificate in server.tls.certificates: who comes back from WeChat over TLS is turned away"
                 ));
             }
         }

@@ -10,6 +10,8 @@ use cookie::{Cookie, SameSite};
 use http::{HeaderMap, header};
 use serde::Deserialize;
 
+use crate::origin::Host;
+
 /// What is set on every cookie of the gateway.
 #[derive(Clone, Debug)]
 pub struct CookieSettings {
@@ -131,14 +133,28 @@ impl CookieSettings {
         self.domain.as_deref()
     }
 
-    /// One `Set-Cookie` value.
-    pub fn write(&self, name: &str, value: &str, path: &str, age: MaxAge) -> String {
+    /// Where a cookie that `host` sets is sent to: the shared domain, or `host`
+    /// alone.
+    pub fn place<'a>(&'a self, host: &'a Host) -> &'a str {
+        match self.domain() {
+            Some(domain) if host.is_within(domain) => domain,
+            _ => host.as_str(),
+        }
+    }
+
+    /// Whether a cookie that one of two hosts sets is sent to the other too.
+    pub fn shared_by(&self, one: &Host, other: &Host) -> bool {
+        self.place(one) == self.place(other)
+    }
+
+    /// One `Set-Cookie` value for `place`, as [`Self::place`] tells it.
+    pub fn write(&self, place: &str, name: &str, value: &str, path: &str, age: MaxAge) -> String {
         let mut cookie = Cookie::build((name, value))
             .path(path)
             .http_only(true)
             .secure(self.secure)
             .same_site(self.same_site);
-        if let Some(domain) = &self.domain {
+        if let Some(domain) = self.domain().filter(|domain| *domain == place) {
             cookie = cookie.domain(domain);
         }
         let mut cookie = cookie.build();
@@ -303,7 +319,7 @@ mod tests {
 
     #[test]
     fn set_cookie_binds_to_host_and_https() {
-        let text = settings().write("n", "v", "/", MaxAge::Seconds(60));
+        let text = settings().write("a.example", "n", "v", "/", MaxAge::Seconds(60));
         for part in [
             "n=v",
             "HttpOnly",
@@ -314,10 +330,26 @@ mod tests {
         ] {
             assert!(text.contains(part), "{text}");
         }
-        let gone = settings().write("n", "", "/", MaxAge::Delete);
+        let gone = settings().write("a.example", "n", "", "/", MaxAge::Delete);
         assert!(
             gone.contains("Max-Age=0") && gone.contains("Path=/"),
             "{gone}"
         );
+    }
+
+    #[test]
+    fn a_host_outside_the_shared_domain_keeps_its_cookies_to_itself() {
+        let domain = Some("example.com".to_owned());
+        let settings = CookieSettings::new("wxgate", domain, SameSiteSetting::Lax, true);
+        let host = |name| Host::new(name).unwrap();
+        let (inside, outside) = (host("a.example.com"), host("badexample.com"));
+        assert_eq!(settings.place(&inside), "example.com");
+        assert_eq!(settings.place(&outside), "badexample.com");
+        assert!(settings.shared_by(&inside, &host("example.com")));
+        assert!(!settings.shared_by(&inside, &outside));
+        assert!(settings.shared_by(&outside, &outside));
+        let written = |host| settings.write(settings.place(host), "n", "v", "/", MaxAge::Delete);
+        assert!(written(&inside).contains("Domain=example.com"));
+        assert!(!written(&outside).contains("Domain"));
     }
 }

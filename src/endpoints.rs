@@ -1,5 +1,5 @@
-//! The gateway's own paths below `/.wxgate/`, but for the callback: `login`,
-//! `logout`, `me`, `openid`, `return`, `jwks.json`, `auth`.
+//! The gateway's own paths below `/.wxgate/`, but for the callback and the way by
+//! another host: `login`, `logout`, `me`, `openid`, `return`, `jwks.json`, `auth`.
 //!
 //! Holds always: nothing below `/.wxgate/` ever reaches an app; nothing here
 //! tells a visitor more than who they are themselves, and what everybody may
@@ -22,6 +22,7 @@ use crate::request::{Asked, Kind};
 use crate::revocation::show_id;
 use crate::route::{Decided, LoginAccount, Routes};
 use crate::session::{Carried, Now, Session, Sessions};
+use crate::signon::{Ask, SIGN_ON_PATH, TICKET_PATH};
 
 /// The prefix of the gateway's own paths.
 const PREFIX: &str = "/.wxgate";
@@ -31,6 +32,10 @@ const PREFIX: &str = "/.wxgate";
 pub enum Endpoint {
     /// Back from WeChat.
     Callback,
+    /// At the callback's host: another host asks for a visitor's session.
+    SignOn,
+    /// Back from the callback's host.
+    Ticket,
     /// Log in, then go to `to`.
     Login,
     /// Log out.
@@ -54,6 +59,8 @@ impl Endpoint {
     pub fn at(path: &str) -> Option<Self> {
         let name = path.strip_prefix(PREFIX)?;
         Some(match name {
+            _ if path == SIGN_ON_PATH => Self::SignOn,
+            _ if path == TICKET_PATH => Self::Ticket,
             "/callback" => Self::Callback,
             "/login" => Self::Login,
             "/logout" => Self::Logout,
@@ -73,9 +80,14 @@ impl Endpoint {
     pub fn takes(self, method: &Method) -> bool {
         let reads = matches!(*method, Method::GET | Method::HEAD);
         match self {
-            Self::Callback | Self::Login | Self::Me | Self::Return | Self::Jwks | Self::Unknown => {
-                reads
-            }
+            Self::Callback
+            | Self::SignOn
+            | Self::Ticket
+            | Self::Login
+            | Self::Me
+            | Self::Return
+            | Self::Jwks
+            | Self::Unknown => reads,
             Self::OpenId | Self::Logout => reads || *method == Method::POST,
             // Some proxies ask with the method that they ask about.
             Self::Auth => true,
@@ -85,9 +97,14 @@ impl Endpoint {
     /// What it takes, for `Allow`.
     pub fn allow(self) -> &'static str {
         match self {
-            Self::Callback | Self::Login | Self::Me | Self::Return | Self::Jwks | Self::Unknown => {
-                "GET, HEAD"
-            }
+            Self::Callback
+            | Self::SignOn
+            | Self::Ticket
+            | Self::Login
+            | Self::Me
+            | Self::Return
+            | Self::Jwks
+            | Self::Unknown => "GET, HEAD",
             Self::OpenId => "GET, HEAD, POST",
             Self::Logout => "POST",
             Self::Auth => "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
@@ -103,6 +120,15 @@ pub fn login_path(to: &ReturnTo) -> String {
     }
     let to: String = form_urlencoded::byte_serialize(to.as_str().as_bytes()).collect();
     format!("{PREFIX}/login?to={to}")
+}
+
+/// Where a visitor goes to try again for `to`: whom another host sent here asks
+/// as that host did.
+pub fn try_again(to: &ReturnTo) -> String {
+    match Ask::query_of(to) {
+        Some(_) => to.as_str().to_owned(),
+        None => login_path(to),
+    }
 }
 
 /// Where a visitor goes who has logged in for `to` at `host`: there, or, where its
@@ -134,6 +160,16 @@ pub fn login_path_for(to: &ReturnTo, wanted: Option<&ReturnTo>) -> String {
 /// Where a visitor of `host` begins who wants nothing in particular.
 pub fn home(host: &Host, routes: &Routes) -> ReturnTo {
     ReturnTo::of_request(&routes.origin(host), routes.home(host)).unwrap_or_else(ReturnTo::root)
+}
+
+/// The same at a host whose routes are all elsewhere: the home of one whose
+/// visitors come back from WeChat to `host`. `None` where `host` has routes.
+pub fn home_elsewhere(host: &Host, routes: &Routes) -> Option<String> {
+    let other = match routes.serves(host) {
+        true => None,
+        false => routes.sends_back_to(host),
+    };
+    other.map(|other| home(other, routes).on(&routes.origin(other)))
 }
 
 /// The same for a login that has failed once, so that it does not go on for ever.
@@ -207,7 +243,7 @@ pub fn all_sessions(
     sessions: &Sessions,
     now: Now,
 ) -> Vec<Session> {
-    let accounts = routes.accounts(&asked.host);
+    let accounts = routes.accounts_at(&asked.host);
     let carried = accounts.iter().flat_map(|account| {
         sessions.read_to_end(|| asked.cookie_lines(), &asked.host, account, now)
     });
@@ -261,11 +297,15 @@ pub fn logout(
         return (Err(Trouble::BadRequest), Vec::new());
     }
     let mut gone: Vec<String> = routes
-        .accounts(&asked.host)
+        .accounts_at(&asked.host)
         .into_iter()
-        .flat_map(|account| sessions.forget(account))
+        .flat_map(|account| sessions.forget(&asked.host, account))
         .collect();
-    gone.extend(login::forget_all(sessions, asked.cookie_lines()));
+    gone.extend(login::forget_all(
+        sessions,
+        &asked.host,
+        asked.cookie_lines(),
+    ));
     let answer = match asked.kind() {
         Kind::Form => Err(Trouble::LoggedOut),
         Kind::Navigation | Kind::Other => Ok(Reply::json(StatusCode::OK, &json!({"code": 0}))),
@@ -280,6 +320,8 @@ mod tests {
     #[test]
     fn everything_below_the_prefix_is_the_gateways() {
         assert_eq!(Endpoint::at("/.wxgate/callback"), Some(Endpoint::Callback));
+        assert_eq!(Endpoint::at(SIGN_ON_PATH), Some(Endpoint::SignOn));
+        assert_eq!(Endpoint::at(TICKET_PATH), Some(Endpoint::Ticket));
         for path in [
             "/.wxgate",
             "/.wxgate/",

@@ -17,6 +17,7 @@ mod https;
 mod live;
 mod record;
 mod response;
+mod sign_on;
 mod visit;
 
 use std::sync::Arc;

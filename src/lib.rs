@@ -9,7 +9,8 @@
 //!   auth = "none"                  → strip identity headers → app
 //!   session cookie good            → strip, vouch, forward  → app
 //!   auth = "optional", no session  → strip → app
-//!   a navigation, inside WeChat    → remember the target, 302 to WeChat (or a page that asks, or keeps the fragment)
+//!   a navigation, inside WeChat    → remember the target, 302 to WeChat (or a page that asks, or keeps the fragment),
+//!                                    or to the callback's host, and from there back with a ticket
 //!   a navigation, elsewhere        → a page with a QR code of this address
 //!   anything else                  → 401 JSON
 //! callback → login cookie → state equal → one exchange → session → 302 to the target
@@ -30,8 +31,9 @@
 //! [`gateway`] has the phases of a request, and its `decide` the one decision.
 //! The evidence is in the types: a [`wechat::Code`] is lent only to whoever
 //! shows the state, a [`wechat::Grant`] comes only from an exchange, a
-//! [`session::Session`] only from a grant or a verified cookie, a permit only
-//! from the decision, and [`identity::vouch`] takes nothing but a session.
+//! [`session::Session`] only from a grant or a verified cookie, or sealed from
+//! where that was, a permit only from the decision, and [`identity::vouch`] takes
+//! nothing but a session.
 //!
 //! # The order
 //!
@@ -54,6 +56,7 @@
 //! | `circuit` | an account's quota at WeChat, once it is used up |
 //! | `endpoints` | the gateway's own paths: login, logout, me, openid, auth |
 //! | `login` | no session: remember where to, send to WeChat |
+//! | `signon` | what crosses from one host to another: ask and ticket |
 //! | `tokens` | a visitor's tokens: kept sealed, renewed, used |
 //! | `identity` | `X-WeChat-*`: strip, vouch, assert |
 //! | `session` | a visitor WeChat vouched for: open, read, renew, end |
@@ -190,6 +193,18 @@
 //! | randomness that can be guessed | CS 2024-21495 | `getrandom` alone | `wechat::a_state_is_random_and_in_wechats_alphabet` |
 //! | a difference in time that tells a secret | TRF 2026-32595, -41263 | `Mac::verify_slice`, `wechat::State::same` | `properties::a_state_is_the_same_as_itself_alone` |
 //! | a snapshot page's visitor taken for a person | WeChat | `wechat::Grant::is_snapshot` is a refusal, or a session of its own purpose that changes nothing | `pages::a_snapshot_visitor_is_asked_for_the_full_service_and_is_nobody`, `snapshot::a_snapshot_visitor_may_look_and_change_nothing`, `snapshot::a_snapshot_visitor_is_nobody_elsewhere` |
+//! | **From one host to another** | | | |
+//! | a ticket used twice, or seen on its way | own | `callback::Callbacks::redeem`: once for each login, and the login's cookie besides | `signon::a_ticket_is_taken_once`, `signon::of_eight_tickets_at_once_one_opens_a_session`, `signon::a_second_ticket_of_the_same_login_is_not_taken_either`, `gateways::a_ticket_is_taken_once_by_all_that_share_a_redis` |
+//! | a ticket while it cannot be known whether it was used | own | nobody is let in | `gateways::no_ticket_is_taken_while_redis_is_away` |
+//! | an ask or a ticket altered, cut, made up, taken for one another | POM 2021-29652 | `signing::Keyring::reveal`, a purpose for each | `signon::a_ticket_with_anything_changed_logs_nobody_in`, `signon::an_ask_that_is_not_ours_or_not_for_here_is_answered_with_a_page`, `signon::an_ask_says_what_was_asked_and_is_readable_by_us_alone`, `properties::an_ask_or_ticket_with_any_byte_changed_is_none` |
+//! | an old ticket, out of a log or a history | own | 30 seconds | `signon::a_late_ticket_is_not_taken` |
+//! | a ticket brought to another host | own | the host is sealed in | `signon::a_ticket_at_another_host_logs_nobody_in`, `signon::a_ticket_opens_at_its_host_alone_and_with_no_byte_changed` |
+//! | login CSRF by a ticket's address; a visitor's ticket for an attacker's login | own | a hash of the state, which never leaves the cookie; a ticket in the wrong browser is used up | `signon::a_ticket_in_another_browser_logs_nobody_in_as_somebody_else`, `signon::an_ask_in_another_browser_gives_away_nobody`, `signon::a_login_cookie_that_another_host_planted_takes_no_ticket` |
+//! | an ask that names a foreign host; an open redirect | CS 2024-21497 | the ask is sealed, and its host has a route of the account | `signon::an_ask_that_is_not_ours_or_not_for_here_is_answered_with_a_page` |
+//! | a ticket of an account, a scope or a session that is none here | own | `session::Sessions::take_over` | `signon::a_ticket_with_less_than_was_asked_or_of_another_account_is_not_taken`, `signon::a_session_that_was_ended_takes_no_ticket_along`, `signon::one_accounts_session_is_none_of_anothers_at_any_host` |
+//! | a logout that leaves the other hosts' sessions | own | one session id at all hosts | `signon::a_logout_at_one_host_ends_the_session_at_all` |
+//! | who somebody is, or where they go, in an address, a referrer, a cache, a log | own | both are sealed, `no-referrer`, `no-store`; no query in the log | `signon::the_first_visit_to_each_host_ends_where_it_was_going_and_wechat_is_asked_once`, `signon::what_crosses_is_kept_by_no_cache_and_told_to_no_other_site`, `secrets::nothing_secret_is_said_at_any_level` |
+//! | two hosts that send a visitor to and fro | own | attempts in the ask and the ticket, rounds in the login cookies | `signon::browsers_that_keep_too_little_are_stopped`, `signon::a_ticket_never_taken_ends_on_a_page` |
 //! | **Secrets and the process** | | | |
 //! | tokens read from a store's disk, or put under another session | own | an AEAD, a key for each session, the visitor inside | `signing::a_record_opens_under_its_own_name_and_context_alone` |
 //! | an access token for whoever asks for the header | own | `identity::strip`, `identity::lend` on routes that say so | `tokens::an_app_gets_the_access_token_where_the_route_says_so_and_nowhere_else` |
@@ -207,7 +222,7 @@
 //! | cookies too large for the app or the browser | ENV #27875, O2P #388 | one session below 1 KiB; other gateway cookies are hidden | `cookies::the_app_gets_its_own_cookies_byte_for_byte`, `login::a_target_too_long_for_a_cookie_loses_its_query_and_not_the_visitor` |
 //!
 //! Not here, for what they need does not exist here: policies on claims (POM
-//! 2021-41230), tickets between hosts (POM 2021-29652), bearer tokens of other
+//! 2021-41230), bearer tokens of other
 //! issuers (MAO GHSA-wcvh), client certificates (CAD 2026-27586).
 
 pub mod access_log;
@@ -241,6 +256,7 @@ pub mod secret;
 pub mod server;
 pub mod session;
 pub mod signing;
+pub mod signon;
 pub mod simulator;
 pub mod store;
 pub mod telemetry;

@@ -1,8 +1,8 @@
 //! No session: remember where the visitor wanted to go, and send them to
-//! WeChat.
+//! WeChat: where their account's callback is another host, by way of that.
 //!
 //! Holds always: each login lives in a signed cookie of its own, which only the
-//! callback is sent, so that tabs do not fight, a restart loses nothing and no
+//! callback, and what lies below it, is sent, so that tabs do not fight, a restart loses nothing and no
 //! app sees it. It ends after ten minutes, and a browser has at most four: a
 //! fifth drops the oldest. A login that finished stays for two minutes, so that
 //! a doubled callback finds its way and a loop can be seen.
@@ -14,9 +14,10 @@ use crate::cookies::{self, CookieSettings, MaxAge};
 use crate::origin::{Host, PublicOrigin, PublicScheme, ReturnTo};
 use crate::reply::Reply;
 use crate::revocation::SessionId;
-use crate::route::{LoginAccount, Need};
+use crate::route::{LoginAccount, Need, OutsideWeChat, Route, Snapshot};
 use crate::session::{Millis, Session, Sessions};
-use crate::signing::{MAX_TOKEN, Purpose};
+use crate::signing::{MAX_TOKEN, Purpose, SealError};
+use crate::signon::{Ask, Binding, SIGN_ON_PATH};
 use crate::wechat::{Scope, State};
 
 /// Where WeChat sends visitors back to: short and constant, for WeChat keeps
@@ -88,9 +89,38 @@ pub struct Start<'a> {
     pub to: ReturnTo,
     /// Which try this is, from 0.
     pub attempt: u8,
+    /// The route it is for: what that allows is told to a callback's host that
+    /// is another one.
+    pub route: Option<&'a Route>,
 }
 
-/// Starts a login: 302 to WeChat with a cookie that remembers it.
+impl Start<'_> {
+    /// Where the visitor is sent.
+    fn url(&self, sessions: &Sessions, state: &State, now: Millis) -> Result<String, SealError> {
+        let wechat = &self.account.wechat;
+        if sessions.is_direct(self.host, self.account) {
+            return Ok(wechat.authorize_url(CALLBACK_PATH, self.need.scope, state));
+        }
+        let ask = Ask {
+            host: self.host.clone(),
+            account: self.account.name.as_str().to_owned(),
+            app_id: wechat.app_id().as_str().to_owned(),
+            need: self.need,
+            instead_of: self.instead_of,
+            snapshots: (self.route).is_some_and(|route| route.snapshot == Snapshot::ReadOnly),
+            outside: (self.route)
+                .is_some_and(|route| route.outside_wechat == OutsideWeChat::Redirect),
+            binding: Binding::of(state),
+            attempt: self.attempt,
+            made: now,
+        };
+        let (origin, ask) = (wechat.callback_origin(), ask.seal(sessions.keys())?);
+        Ok(format!("{}{SIGN_ON_PATH}?ask={ask}", origin.as_str()))
+    }
+}
+
+/// Starts a login: 302 to WeChat, or to the callback's host, with a cookie that
+/// remembers it.
 ///
 /// # Errors
 /// When the system gives no random bytes.
@@ -99,12 +129,9 @@ pub fn start<'h>(
     cookie_lines: impl Iterator<Item = &'h [u8]>,
     start: Start<'_>,
     now: Millis,
-) -> Result<Reply, getrandom::Error> {
-    let state = State::random(start.attempt)?;
-    let url = start
-        .account
-        .wechat
-        .authorize_url(CALLBACK_PATH, start.need.scope, &state);
+) -> Result<Reply, SealError> {
+    let state = State::random(start.attempt).map_err(|_| SealError)?;
+    let url = start.url(sessions, &state, now)?;
     let login = Login {
         host: start.host.clone(),
         account: start.account.name.as_str().to_owned(),
@@ -117,16 +144,17 @@ pub fn start<'h>(
         listed: true,
         state,
     };
-    let settings = sessions.cookies();
+    let (settings, place) = (sessions.cookies(), sessions.place(start.host));
     let mut pieces = pending(settings, cookie_lines);
     pieces.retain(|piece| piece != login.state.piece());
     pieces.push(login.state.piece().to_owned());
     let dropped = pieces.len().saturating_sub(MAX_IN_FLIGHT);
     let mut reply = Reply::redirect(&url).with_cookie(&login.write(sessions, LIFETIME));
     for piece in pieces.drain(..dropped) {
-        reply = reply.with_cookie(&forget_piece(settings, &piece));
+        reply = reply.with_cookie(&forget_piece(settings, place, &piece));
     }
     let list = settings.write(
+        place,
         settings.pending_name(),
         &pieces.join("."),
         "/",
@@ -152,8 +180,9 @@ fn pending<'h>(
         .collect()
 }
 
-fn forget_piece(settings: &CookieSettings, piece: &str) -> String {
+fn forget_piece(settings: &CookieSettings, place: &str, piece: &str) -> String {
     settings.write(
+        place,
         &settings.login_name(piece),
         "",
         CALLBACK_PATH,
@@ -161,18 +190,20 @@ fn forget_piece(settings: &CookieSettings, piece: &str) -> String {
     )
 }
 
-/// `Set-Cookie`s that end every login in flight that the browser tells of.
+/// `Set-Cookie`s that end every login in flight that the browser tells `host` of.
 pub fn forget_all<'h>(
     sessions: &Sessions,
+    host: &Host,
     cookie_lines: impl Iterator<Item = &'h [u8]>,
 ) -> Vec<String> {
-    let settings = sessions.cookies();
+    let (settings, place) = (sessions.cookies(), sessions.place(host));
     let mut gone: Vec<String> = pending(settings, cookie_lines)
         .iter()
-        .map(|piece| forget_piece(settings, piece))
+        .map(|piece| forget_piece(settings, place, piece))
         .collect();
     if !gone.is_empty() {
-        gone.push(settings.write(settings.pending_name(), "", "/", MaxAge::Delete));
+        let name = settings.pending_name();
+        gone.push(settings.write(place, name, "", "/", MaxAge::Delete));
     }
     gone
 }
@@ -244,6 +275,7 @@ impl Login {
         let token = sessions.keys().seal(Purpose::Login, &payload);
         let settings = sessions.cookies();
         settings.write(
+            sessions.place(&self.host),
             &settings.login_name(self.state.piece()),
             &token,
             CALLBACK_PATH,
@@ -267,7 +299,8 @@ impl Login {
 
     /// `Set-Cookie` that ends this login.
     pub fn forget(&self, sessions: &Sessions) -> String {
-        forget_piece(sessions.cookies(), self.state.piece())
+        let place = sessions.place(&self.host);
+        forget_piece(sessions.cookies(), place, self.state.piece())
     }
 
     /// Whether `session` is what this login is for.

@@ -189,6 +189,8 @@ pub struct Routes {
     verify_files: Table<String, VerifyFile>,
     /// The origins of callback hosts, which in a sandbox may have a port.
     origins: Table<Host, PublicOrigin>,
+    /// By callback host: the accounts that routes use, and where each is used first.
+    callbacks: Table<Host, Vec<(Arc<LoginAccount>, HostPattern)>>,
     scheme: PublicScheme,
 }
 
@@ -259,9 +261,13 @@ impl Routes {
                 continue;
             }
             seen.insert(key, at);
-            if let Some(account) = &route.account {
+            if let Some(account) = (route.account.as_ref()).filter(|_| route.auth != Auth::None) {
                 let origin = account.wechat.callback_origin();
                 table.origins.insert(origin.host().clone(), origin.clone());
+                let back = table.callbacks.entry(origin.host().clone()).or_default();
+                if !back.iter().any(|(known, _)| known.name == account.name) {
+                    back.push((Arc::clone(account), route.host.clone()));
+                }
             }
             table.sites.entry(&route.host).add(route);
         }
@@ -319,6 +325,21 @@ impl Routes {
         self.sites.get(host).is_some()
     }
 
+    /// Whether visitors come back from WeChat to `host`, which need not have
+    /// routes.
+    pub fn is_callback(&self, host: &Host) -> bool {
+        self.callbacks.contains_key(host)
+    }
+
+    /// A host with routes whose visitors come back from WeChat to `host`.
+    pub fn sends_back_to(&self, host: &Host) -> Option<&Host> {
+        let mut back = self.callbacks.get(host)?.iter();
+        back.find_map(|(_, pattern)| match pattern {
+            HostPattern::Exact(other) => (other != host).then_some(other),
+            HostPattern::Below(_) => None,
+        })
+    }
+
     /// What visitors' browsers see of `host`.
     pub fn origin(&self, host: &Host) -> PublicOrigin {
         self.origins
@@ -365,10 +386,25 @@ impl Routes {
             .unwrap_or("/")
     }
 
-    /// Every account that a route of `host` uses, the root's first.
+    /// Every account that a visitor can have a session of at `host`: its routes',
+    /// and those whose callback it is.
+    pub fn accounts_at(&self, host: &Host) -> Vec<&Arc<LoginAccount>> {
+        let mut accounts = self.accounts(host);
+        let back = self.callbacks.get(host).into_iter().flatten();
+        for (account, _) in back {
+            if !accounts.iter().any(|known| known.name == account.name) {
+                accounts.push(account);
+            }
+        }
+        accounts
+    }
+
+    /// Every account that a route of `host` uses, the root's first; where it has
+    /// no routes, those whose callback it is.
     pub fn accounts(&self, host: &Host) -> Vec<&Arc<LoginAccount>> {
         let Some(site) = self.sites.get(host) else {
-            return Vec::new();
+            let back = self.callbacks.get(host).into_iter().flatten();
+            return back.map(|(account, _)| account).collect();
         };
         let mut routes: Vec<&Arc<Route>> = site.routes.values().collect();
         routes.sort_by(|a, b| a.path.cmp(&b.path));

@@ -1,7 +1,8 @@
 //! A visitor WeChat vouched for: opened, read, renewed, ended.
 //!
 //! Holds always: a [`Session`] is made from a [`Grant`] or from a cookie that
-//! verified and that nobody has ended, never otherwise. That of a snapshot page's
+//! verified and that nobody has ended, or is one of these, handed over sealed to
+//! another instance or host, never otherwise. That of a snapshot page's
 //! visitor has a cookie of its own, is told apart by its signature, and is read
 //! by [`Sessions::read_snapshot`] alone. Where it holds (host or cookie domain) and for
 //! which appid stands inside the signature; a session of one host or account is
@@ -203,10 +204,7 @@ impl Sessions {
 
     /// Where a session opened at `host` holds.
     pub fn place<'a>(&'a self, host: &'a Host) -> &'a str {
-        match self.cookies.domain() {
-            Some(domain) if host.is_within(domain) => domain,
-            _ => host.as_str(),
-        }
+        self.cookies.place(host)
     }
 
     /// Opens a session for whom WeChat's `grant` names: a short one, of its own
@@ -308,13 +306,18 @@ impl Sessions {
         now: Now,
     ) -> Result<Carried, NoSession> {
         let carried = self.signed(purpose, cookie_lines, host, account, now)?;
+        self.not_ended(&carried.session)?;
+        Ok(carried)
+    }
+
+    fn not_ended(&self, session: &Session) -> Result<(), NoSession> {
         if !self.ended.is_complete() {
             return Err(NoSession::Unknown);
         }
-        if self.ended.has_ended(&carried.session.subject()) {
+        if self.ended.has_ended(&session.subject()) {
             return Err(NoSession::Ended);
         }
-        Ok(carried)
+        Ok(())
     }
 
     /// What a cookie of ours says, whose time is not over.
@@ -393,14 +396,47 @@ impl Sessions {
         let token = self.keys.seal(purpose, &payload);
         let end = session.until.min(session.opened + self.max);
         let left = self.idle.min(end.saturating_sub(now));
-        self.cookies.write(name, &token, "/", MaxAge::Seconds(left))
+        self.cookies
+            .write(&session.place, name, &token, "/", MaxAge::Seconds(left))
     }
 
-    /// `Set-Cookie`s that end the session in the browser, and that of a snapshot
-    /// page's visitor.
-    pub fn forget(&self, account: &LoginAccount) -> [String; 2] {
+    /// `Set-Cookie`s that end the session in the browser at `host`, and that of a
+    /// snapshot page's visitor.
+    pub fn forget(&self, host: &Host, account: &LoginAccount) -> [String; 2] {
+        let place = self.place(host);
         [&account.session_cookie, &account.snapshot_cookie]
-            .map(|name| self.cookies.write(name, "", "/", MaxAge::Delete))
+            .map(|name| self.cookies.write(place, name, "", "/", MaxAge::Delete))
+    }
+
+    /// Whether who logs in at `host` with `account` comes back to where the cookies
+    /// of `host` are sent. Otherwise the way leads through the callback's host.
+    pub fn is_direct(&self, host: &Host, account: &LoginAccount) -> bool {
+        self.cookies
+            .shared_by(host, account.wechat.callback_origin().host())
+    }
+
+    /// The same session for another host: `session` was vouched for by the
+    /// callback's host, and is held against everything a cookie's would be.
+    ///
+    /// # Errors
+    /// Why it is none there.
+    pub fn take_over(
+        &self,
+        session: Session,
+        host: &Host,
+        account: &LoginAccount,
+        now: Now,
+    ) -> Result<Session, NoSession> {
+        if session.app_id != account.wechat.app_id().as_str() {
+            return Err(NoSession::Elsewhere);
+        }
+        self.in_time(&Wire::from(&session), now)?;
+        self.not_ended(&session)?;
+        Ok(Session {
+            place: self.place(host).to_owned(),
+            seen: now.max(session.seen),
+            ..session
+        })
     }
 
     /// A session as another instance can read it.

@@ -14,9 +14,9 @@
 //! the same bytes.
 //!
 //! A sealed record is key id ‖ nonce ‖ AES-256-GCM(payload), under a key of its
-//! own: HMAC(label ‖ purpose ‖ name). Its name is a session's id, so that
-//! records of two sessions cannot be exchanged, and few nonces, which are random,
-//! are ever used with one key.
+//! own: HMAC(label ‖ purpose ‖ name). Its name is a session's id or a login's, so
+//! that records of two cannot be exchanged, and few nonces, which are random, are
+//! ever used with one key.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -61,6 +61,10 @@ pub enum Purpose {
     Admin,
     /// A visitor's name in the log.
     Visitor,
+    /// What one host asks of the callback's host.
+    Ask,
+    /// A session on its way from one host to another.
+    Ticket,
 }
 
 impl Purpose {
@@ -73,6 +77,8 @@ impl Purpose {
             Self::Flight => b'f',
             Self::Admin => b'a',
             Self::Visitor => b'v',
+            Self::Ask => b'q',
+            Self::Ticket => b'k',
         }
     }
 }

@@ -285,6 +285,7 @@ impl World {
             instead_of: None,
             to: ReturnTo::root(),
             attempt: 0,
+            route: None,
         };
         let lines = cookies::lines(&self.request.headers);
         let reply = login::start(&self.sessions, lines, start, NOW * 1000);

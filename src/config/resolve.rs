@@ -20,9 +20,9 @@ use crate::cookies::{CookieSettings, SameSiteSetting};
 use crate::identity::assertion::Assertions;
 use crate::limits;
 use crate::origin::PublicScheme;
-use crate::route::{AccountName, LoginAccount, Route, Routes};
+use crate::route::{AccountName, HostPattern, LoginAccount, Route, Routes};
 use crate::secret::{Secret, SecretSource};
-use crate::session::{self, Lifetime};
+use crate::session::{self, CookieDomain, Lifetime};
 use crate::signing::Keyring;
 use crate::store;
 use crate::telemetry;
@@ -150,6 +150,16 @@ pub(super) fn resolve(
         cookies: &cookies,
         base,
     };
+    if let Some(domain) = &session.cookie_domain
+        && !routes.is_empty()
+        && !routes
+            .iter()
+            .any(|route| reaches(route.host.get_ref(), domain.get_ref()))
+    {
+        let message = "no route's host is this domain or lies below it; expected a domain that hosts of routes share, or none: \
+                       a host outside keeps its sessions to itself";
+        mistakes.at(&domain.span(), message);
+    }
     let mut remarks = Vec::new();
     let routes: Vec<Route> = routes
         .into_iter()
@@ -209,6 +219,16 @@ pub(super) fn resolve(
         idle_timeout: *session.idle_timeout.get_ref(),
         max_lifetime: *session.max_lifetime.get_ref(),
     })
+}
+
+/// Whether a host of `pattern` is `domain` or lies below it.
+fn reaches(pattern: &HostPattern, domain: &CookieDomain) -> bool {
+    match pattern {
+        HostPattern::Exact(host) => host.is_within(domain.as_str()),
+        HostPattern::Below(above) => {
+            above.is_within(domain.as_str()) || domain.host().is_within(above.as_str())
+        }
+    }
 }
 
 fn cookie_settings(

@@ -1,5 +1,5 @@
-//! A route's table becomes a route: its account exists, and a login that begins
-//! at its hosts can end there.
+//! A route's table becomes a route: its account exists, and what is said of it
+//! fits together.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,6 @@ use super::upstream::plan_upstream;
 use super::{Mistakes, RouteTable};
 use crate::cookies::CookieSettings;
 use crate::limits::BodySize;
-use crate::origin::Host;
 use crate::route::{AccountName, Auth, HostPattern, LoginAccount, Route, SessionCookie};
 use crate::wechat::Scope;
 
@@ -99,15 +98,15 @@ pub(super) fn plan_route(
         return None;
     }
     let host = table.host.into_inner();
-    if let Some(account) = account.as_ref().filter(|_| table.auth != Auth::None)
-        && !can_log_in(&host, account, cookies)
+    if let (Some(account), HostPattern::Below(domain)) = (&account, &host)
+        && table.auth != Auth::None
+        && !returns_to(&host, account, cookies)
     {
         let callback = account.wechat.callback_origin().host();
-        mistakes.at(&place, format!(
-            "found \"{host}\"; WeChat sends visitors of this account back to \"{callback}\", whose cookies this host does not see: \
-             expected host = \"{callback}\" without session.cookie_domain, or a cookie_domain that both are below"
+        remarks.push(format!(
+            "visitors of \"{host}\" log in by way of {callback}: whoever can run any host below {domain}, here or elsewhere, can be given \
+             a visitor's session; list the hosts one by one, or be sure of all of them"
         ));
-        return None;
     }
     let upstream = plan_upstream(&table.upstream, base, remarks, mistakes)?;
     Some(Route {
@@ -183,18 +182,20 @@ fn unknown_account(name: &Spanned<AccountName>, declared: &Declared, mistakes: &
     );
 }
 
-/// Whether a login that begins at `host` ends with a cookie that `host` sees.
-fn can_log_in(host: &HostPattern, account: &LoginAccount, cookies: &CookieSettings) -> bool {
+/// Whether a login that begins at any host of `pattern` comes back to where that
+/// host's cookies are sent. Otherwise it takes the way by the callback's host.
+pub(super) fn returns_to(
+    pattern: &HostPattern,
+    account: &LoginAccount,
+    cookies: &CookieSettings,
+) -> bool {
     let callback = account.wechat.callback_origin().host();
-    let shared = |host: &Host| {
-        cookies
-            .domain()
-            .is_some_and(|domain| host.is_within(domain) && callback.is_within(domain))
-    };
-    match host {
-        HostPattern::Exact(host) => {
-            (host == callback && cookies.domain().is_none()) || shared(host)
+    match pattern {
+        HostPattern::Exact(host) => cookies.shared_by(host, callback),
+        // Of many hosts at most one is the callback's, where they share no domain.
+        HostPattern::Below(domain) => {
+            let shared = |shared| domain.is_within(shared) && callback.is_within(shared);
+            cookies.domain().is_some_and(shared)
         }
-        HostPattern::Below(domain) => shared(domain),
     }
 }

@@ -15,6 +15,7 @@ use crate::config::{Plan, PlannedAccount};
 use crate::login::CALLBACK_PATH;
 use crate::origin::{PublicOrigin, PublicScheme};
 use crate::route::{Auth, HostPattern, LoginAccount};
+use crate::signon::SIGN_ON_PATH;
 use crate::wechat::account::VerifyFile;
 use crate::wechat::api::reason;
 use crate::wechat::authorize::COMPONENT;
@@ -35,6 +36,8 @@ pub(super) struct Look {
     cookie: String,
     same_site_none: bool,
     is_callback: bool,
+    /// Whether a login that begins here goes straight to WeChat.
+    is_direct: bool,
 }
 
 /// The hosts of an account: that of its callback, and those of its routes.
@@ -70,6 +73,7 @@ pub(super) fn looks(planned: &PlannedAccount, plan: &Plan) -> Vec<Look> {
         place: format!("accounts.{} at {}", account.name.as_str(), origin.as_str()),
         login: begins(&origin),
         is_callback: origin == *callback,
+        is_direct: plan.cookies.shared_by(origin.host(), callback.host()),
         account: Arc::clone(account),
         verify_files: planned.verify_files.clone(),
         sandbox: planned.sandbox,
@@ -251,10 +255,19 @@ impl Look {
         };
         let status = response.status();
         let location = place_of(&response);
-        let callback = format!(
-            "{}{CALLBACK_PATH}",
-            self.account.wechat.callback_origin().as_str()
-        );
+        let back = self.account.wechat.callback_origin().as_str();
+        if !self.is_direct {
+            let asks = location.starts_with(&format!("{back}{SIGN_ON_PATH}?ask="));
+            match status == StatusCode::FOUND && asks {
+                true => report.good(&self.place, format!("a login begins, by way of {back}")),
+                false => report.bad(
+                    &self.place,
+                    format!("a login does not begin: {status} instead of a redirect to {back}{SIGN_ON_PATH}; is another gateway, or an older file, in use there?"),
+                ),
+            }
+            return self.cookies(response.headers(), report);
+        }
+        let callback = format!("{back}{CALLBACK_PATH}");
         let wanted = format!(
             "&redirect_uri={}&",
             utf8_percent_encode(&callback, COMPONENT)

@@ -85,6 +85,33 @@ pub(super) fn sentence(way: &str, reason: &'static str) -> Option<&'static str> 
         (_, "login_cookie_missing") => {
             "this browser has no login of that state: it took too long, cookies are off, or the address is somebody else's"
         }
+        (_, "sign_on") => {
+            "another host asked for a session, and there is none here that is enough: the visitor is sent to WeChat, and comes back to this ask"
+        }
+        (_, "ticket_given") => "another host asked for a session, and there is one here",
+        (_, "ask_forged") => "no ask of ours stands in the address, once and whole",
+        (_, "ask_of_another_place") => {
+            "the ask is for another callback's host, or its own host has no route of that account any more"
+        }
+        (_, "ask_late") => "the ask is more than ten minutes old, or a clock is wrong",
+        (_, "no_navigation") => "no page is being opened, so that nobody could be sent on",
+        (_, "ticket_taken") => "this browser began the login, and the ticket is for it",
+        (_, "ticket_used") => "a ticket of this login was used before: the login begins anew",
+        (_, "ticket_late") => {
+            "the ticket is more than 30 seconds old, or a clock is wrong: the login begins anew"
+        }
+        (_, "ticket_without_login") => {
+            "this browser has no login that the ticket is for: cookies are off, or the address is somebody else's"
+        }
+        (_, "ticket_not_begun_here") => {
+            "this browser did not begin the login, as far as its own list tells: the login begins anew"
+        }
+        (_, "ticket_has_too_little") => {
+            "the ticket's session is not what the login is for: the login begins anew"
+        }
+        (_, "sign_on_failed") => {
+            "no ticket of ours for this host stands in the address, or none was taken several times"
+        }
         (_, "started_again") => {
             "the login begins anew: this browser did not begin it, as far as its own list tells, or its code was not taken"
         }

@@ -91,6 +91,7 @@ impl Gateway {
                     instead_of: away.instead_of,
                     to: self.way_back(asked),
                     attempt: 0,
+                    route: Some(&away.route),
                 };
                 self.login(start, asked, visit, reason)
             }
@@ -124,7 +125,7 @@ impl Gateway {
             .unwrap_or_else(ReturnTo::root)
     }
 
-    fn login(
+    pub(super) fn login(
         &self,
         start: login::Start<'_>,
         asked: &Asked<'_>,
@@ -136,7 +137,10 @@ impl Gateway {
             counts.logins.add_one(Trouble::TooOften.reason());
             return page;
         }
-        if let Err(Shut { seconds }) = self.callbacks.circuits().start(start.account, visit.now_ms)
+        // Another host may have a session, for which WeChat is not asked.
+        let circuits = self.callbacks.circuits();
+        if self.sessions.is_direct(start.host, start.account)
+            && let Err(Shut { seconds }) = circuits.start(start.account, visit.now_ms)
         {
             visit.log.decided(Way::Refused, Trouble::Quota.reason());
             counts.logins.add_one(Trouble::Quota.reason());
@@ -150,7 +154,7 @@ impl Gateway {
                 reply
             }
             Err(error) => {
-                warn!("the system gives no random bytes: {error}");
+                warn!("a login could not begin: {error}");
                 visit.log.decided(Way::Refused, "no_randomness");
                 self.page(Trouble::Internal, asked, &ReturnTo::root(), visit)
             }
@@ -178,12 +182,16 @@ impl Gateway {
         Some(self.page(Trouble::TooOften, asked, to, visit))
     }
 
-    async fn callback(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
+    /// Back from WeChat, or from the callback's host.
+    async fn callback(&self, endpoint: Endpoint, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
         let home = endpoints::home(&asked.host, &self.routes);
         if let Some(page) = self.too_often(Step::Callback, asked, &home, visit) {
             return page;
         }
-        let (outcome, account) = self.callbacks.answer(asked, visit.now_ms).await;
+        let (outcome, account) = match endpoint {
+            Endpoint::Ticket => self.callbacks.redeem(asked, visit.now_ms).await,
+            _ => self.callbacks.answer(asked, visit.now_ms).await,
+        };
         visit.account = account;
         match outcome {
             Outcome::Go(reply, reason) => {
@@ -200,7 +208,7 @@ impl Gateway {
                 visit.log.decided(Way::Callback, trouble.reason());
                 let page = Page {
                     trouble,
-                    onward: Onward::Link(&endpoints::login_path(&to)),
+                    onward: Onward::Link(&endpoints::try_again(&to)),
                     address: None,
                     fragment: None,
                     retry_after,
@@ -218,7 +226,12 @@ impl Gateway {
         visit.log.decided(Way::Endpoint, "endpoint");
         let reads_sessions = matches!(
             endpoint,
-            Endpoint::Callback | Endpoint::Login | Endpoint::Me | Endpoint::OpenId
+            Endpoint::Callback
+                | Endpoint::SignOn
+                | Endpoint::Ticket
+                | Endpoint::Login
+                | Endpoint::Me
+                | Endpoint::OpenId
         );
         if reads_sessions && !self.sessions.ended().is_complete() {
             let trouble = Trouble::StoreDown;
@@ -226,7 +239,8 @@ impl Gateway {
             return self.page(trouble, asked, &self.way_back(asked), visit);
         }
         match endpoint {
-            Endpoint::Callback => self.callback(asked, visit).await,
+            Endpoint::Callback | Endpoint::Ticket => self.callback(endpoint, asked, visit).await,
+            Endpoint::SignOn => self.sign_on(asked, visit),
             Endpoint::Login => self.login_endpoint(asked, visit).await,
             Endpoint::Logout => self.logout(asked, visit).await,
             Endpoint::Me | Endpoint::OpenId => self.who_am_i(endpoint, asked, visit),
@@ -292,6 +306,9 @@ impl Gateway {
         let wanted = query.wanted.as_ref().unwrap_or(&query.to);
         let path = wanted.path();
         let Decided::Route(route) = self.routes.decide(&asked.host, path) else {
+            if let Some(home) = endpoints::home_elsewhere(&asked.host, &self.routes) {
+                return Reply::redirect(&home);
+            }
             visit.log.decided(Way::Refused, "no_route");
             return self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit);
         };
@@ -331,6 +348,7 @@ impl Gateway {
             instead_of,
             to: query.to,
             attempt: query.attempt,
+            route: Some(route),
         };
         self.login(start, asked, visit, "login_endpoint")
     }

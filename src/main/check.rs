@@ -105,10 +105,13 @@ fn routes(plan: &Plan) -> String {
             _ => "open to everybody".to_owned(),
         };
         text.push_str(&format!(
-            "route {at}  {}{} → {}: {auth}{}\n",
+            "route {at}  {}{} → {}: {auth}{}{}\n",
             route.host,
             route.path.as_str(),
             route.upstream,
+            plan.by_way_of(route)
+                .map(|host| format!(" by way of {host}"))
+                .unwrap_or_default(),
             if route.assertion { ", with proof" } else { "" }
         ));
         if let Some(how) = route.upstream.described() {

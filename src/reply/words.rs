@@ -12,6 +12,8 @@ pub enum Trouble {
     Refused,
     /// The login's cookie did not come back.
     CookieMissing,
+    /// What one host gave for another does not let in, several times.
+    SignOnFailed,
     /// Logins succeed and the session does not stay.
     SessionNotKept,
     /// WeChat took none of several codes.
@@ -134,6 +136,17 @@ impl Trouble {
                 (
                     "The login could not be completed",
                     "Your browser did not send our login cookie back: cookies may be turned off, the login may have taken more than ten minutes, or the link may come from another device. Please log in again.",
+                ),
+            ),
+            Self::SignOnFailed => (
+                S::FORBIDDEN,
+                (
+                    "无法在本站登录",
+                    "登录凭据已经用过、已过期，或来自另一台设备。请重新登录。",
+                ),
+                (
+                    "The login did not reach this site",
+                    "What was to log you in here was used already, is too old, or came from another device. Please log in again.",
                 ),
             ),
             Self::SessionNotKept => (
@@ -459,6 +472,7 @@ impl Trouble {
             Self::OutsideWeChat => "outside_wechat",
             Self::Refused => "refused_at_wechat",
             Self::CookieMissing => "login_cookie_missing",
+            Self::SignOnFailed => "sign_on_failed",
             Self::SessionNotKept => "session_not_kept",
             Self::CodeNotTaken => "code_not_taken",
             Self::NoAnswer => "wechat_no_answer",

@@ -109,6 +109,11 @@ impl CookieDomain {
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
+
+    /// The domain as the host that it is.
+    pub fn host(&self) -> &Host {
+        &self.0
+    }
 }
 
 impl TryFrom<String> for CookieDomain {

@@ -1,6 +1,7 @@
 //! Clients: one that sends bytes as they are written here, and one that keeps
 //! cookies and follows redirects as a browser does.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -291,7 +292,11 @@ impl Browser {
     }
 
     pub fn keep(&mut self, answer: &Answer) {
-        for line in answer.values("set-cookie") {
+        self.keep_lines(answer.values("set-cookie").into_iter());
+    }
+
+    fn keep_lines<'l>(&mut self, lines: impl Iterator<Item = &'l str>) {
+        for line in lines {
             let mut parts = line.split("; ");
             let (name, value) = parts.next().unwrap().split_once('=').unwrap();
             let path = parts
@@ -317,13 +322,13 @@ impl Browser {
     pub fn request(
         &self,
         method: &str,
-        addr: SocketAddr,
+        host: impl std::fmt::Display,
         target: &str,
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Vec<u8> {
         let mut text = format!(
-            "{method} {target} HTTP/1.1\r\nHost: {addr}\r\nUser-Agent: {}\r\n",
+            "{method} {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {}\r\n",
             self.agent
         );
         if !headers
@@ -390,15 +395,109 @@ impl Browser {
     }
 }
 
-/// The socket address and the target of an `http://` URL.
-pub fn split(url: &str) -> (SocketAddr, String) {
+/// A browser that knows many hosts, and keeps each one's cookies for that host
+/// alone, or for the domain that `Set-Cookie` names (RFC 6265, section 5.3). All
+/// names lead to one gateway; WeChat is called by its address.
+#[derive(Clone, Debug)]
+pub struct Traveller {
+    pub gateway: SocketAddr,
+    pub agent: &'static str,
+    /// By host; those of a domain under its name with a dot before.
+    pub jars: BTreeMap<String, Browser>,
+}
+
+impl Traveller {
+    pub fn new(gateway: SocketAddr) -> Self {
+        Self {
+            gateway,
+            agent: WECHAT,
+            jars: BTreeMap::new(),
+        }
+    }
+
+    /// The jar of exactly `host`.
+    pub fn at(&mut self, host: &str) -> &mut Browser {
+        let fresh = || Browser::new(self.agent);
+        self.jars.entry(host.to_owned()).or_insert_with(fresh)
+    }
+
+    pub async fn ask(
+        &mut self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let (host, target) = parts(url);
+        let addr = host.parse().unwrap_or(self.gateway);
+        let domain = |jar: &str| jar.starts_with('.') && format!(".{host}").ends_with(jar);
+        let mut sends = self.at(host).clone();
+        for (_, jar) in self.jars.iter().filter(|(name, _)| domain(name)) {
+            sends.jar.extend(jar.jar.iter().cloned());
+        }
+        let answer = send(addr, sends.request(method, host, &target, headers, body)).await;
+        for line in answer.values("set-cookie") {
+            let mut parts = line.split("; ");
+            match parts.find_map(|part| part.strip_prefix("Domain=")) {
+                // A browser refuses what is for others.
+                Some(of) if format!(".{host}").ends_with(&format!(".{of}")) => {
+                    self.at(&format!(".{of}")).keep_lines(std::iter::once(line));
+                }
+                Some(_) => {}
+                None => self.at(host).keep_lines(std::iter::once(line)),
+            }
+        }
+        answer
+    }
+
+    pub async fn open(&mut self, url: &str) -> Answer {
+        self.ask("GET", url, &[], b"").await
+    }
+
+    /// Opens `url` and follows redirects until one leads where `stop` says, or
+    /// nowhere; the addresses on the way come along. More than thirty are a loop,
+    /// and fail.
+    pub async fn until(&mut self, url: &str, stop: impl Fn(&str) -> bool) -> (Answer, Vec<String>) {
+        let mut trail = Vec::new();
+        let mut at = url.to_owned();
+        loop {
+            let answer = self.open(&at).await;
+            if answer.status != 302 {
+                return (answer, trail);
+            }
+            let to = answer.location().to_owned();
+            at = match to.starts_with('/') {
+                true => format!("http://{}{to}", parts(&at).0),
+                false => to,
+            };
+            trail.push(at.clone());
+            assert!(trail.len() <= 30, "a loop: {trail:#?}");
+            if stop(&at) {
+                return (answer, trail);
+            }
+        }
+    }
+
+    pub async fn visit(&mut self, url: &str) -> (Answer, Vec<String>) {
+        self.until(url, |_| false).await
+    }
+}
+
+/// The authority and the target of an `http://` URL.
+pub fn parts(url: &str) -> (&str, String) {
     let rest = url
         .strip_prefix("http://")
         .unwrap_or_else(|| panic!("{url} is not http"));
     let rest = rest.split('#').next().unwrap();
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    (authority, format!("/{path}"))
+}
+
+/// The socket address and the target of an `http://` URL.
+pub fn split(url: &str) -> (SocketAddr, String) {
+    let (authority, target) = parts(url);
     (
         authority.parse().unwrap_or_else(|_| panic!("{url}")),
-        format!("/{path}"),
+        target,
     )
 }

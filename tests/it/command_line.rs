@@ -141,6 +141,16 @@ fn tls_is_told_as_it_was_understood() {
         told.contains("warning  shop.example.com has routes and no certificate in server.tls"),
         "{told}"
     );
+    let elsewhere = shop.replace("shop.example.com", "club.example.com");
+    let other =
+        text(&elsewhere).replace("host = \"shop.example.com\"", "host = \"club.example.com\"");
+    let told = assert_passes(&other);
+    assert!(
+        told.contains(
+            "warning  shop.example.com is a callback and has no certificate in server.tls"
+        ),
+        "{told}"
+    );
 }
 
 #[test]
@@ -1207,6 +1217,34 @@ fn a_lock_below_an_open_route_is_warned_of() {
 }
 
 #[test]
+fn a_route_tells_by_way_of_which_host_its_visitors_log_in() {
+    let with = |host: &str, session: &str| {
+        let route = format!(
+            "[[routes]]\nhost = \"{host}\"\nupstream = \"http://127.0.0.1:3000\"\naccount = \"shop\"\n\n[[routes]]"
+        );
+        let text = GOOD.replacen("[[routes]]", &route, 1);
+        let told = assert_passes(&text.replacen("[session]", &format!("[session]\n{session}"), 1));
+        let way = told.contains("login with shop (snsapi_base) by way of shop.example.com");
+        (way, told.contains("warning"), told)
+    };
+    let domain = "cookie_domain = \"example.com\"";
+    for (host, session, way, warned) in [
+        ("club.example.org", "", true, false),
+        ("club.example.com", "", true, false),
+        ("*.example.org", "", true, true),
+        ("*.example.com", "", true, true),
+        ("club.example.com", domain, false, false),
+        ("*.example.com", domain, false, false),
+        ("badexample.com", domain, true, false),
+    ] {
+        let (tells, warns, told) = with(host, session);
+        assert_eq!((tells, warns), (way, warned), "{host} {session}: {told}");
+    }
+    let (_, _, told) = with("*.example.org", "");
+    assert!(told.contains("any host below example.org"), "{told}");
+}
+
+#[test]
 fn a_file_in_another_encoding_is_told_by_its_line() {
     let dir = tempfile::tempdir().unwrap();
     let mut bytes = b"[server]\n# ".to_vec();
@@ -1228,7 +1266,7 @@ fn settings_that_could_never_serve_are_told() {
         (
             "[session]",
             "[session]\ncookie_domain = \"other.example\"",
-            "routes[0].host",
+            "session.cookie_domain",
         ),
         (
             "[session]",

@@ -24,6 +24,11 @@ struct Site {
 
 /// A gateway that runs, and the file that the doctor is given.
 async fn site() -> Site {
+    site_with("").await
+}
+
+/// The same with more tables.
+async fn site_with(tables: &str) -> Site {
     install_crypto();
     let gateway = free_address();
     let app = App::start().await;
@@ -31,6 +36,7 @@ async fn site() -> Site {
     let files = files();
     let extra = Extra {
         session: "keys = [{ file = \"key\" }]",
+        tables: &tables.replace("{port}", &gateway.port().to_string()),
         ..Extra::default()
     };
     let text = gateway_toml(gateway, app.addr, &simulator, &extra);
@@ -271,6 +277,46 @@ async fn what_stands_in_front_is_found_out() {
     // One that does not keep Host: the gateway calls itself otherwise.
     let rewrites = front(site.gateway, false, |answer| answer).await;
     site.fails(&origin, &behind(rewrites), &["calls itself http://"])
+        .await;
+}
+
+/// A host of the first account that is no callback of its; that it is another's
+/// gives it a port here.
+const OTHER_HOST: &str = r#"
+[[routes]]
+host = "localhost"
+upstream = "http://{app}"
+account = "shop"
+
+[[routes]]
+host = "localhost"
+path = "/club"
+upstream = "http://{app}"
+account = "club"
+
+[accounts.club]
+app_id = "wx5150a7c0ffee0002"
+app_secret = { file = "app_secret" }
+callback_origin = "http://localhost:{port}"
+sandbox = true
+open_base_url = "{wechat}"
+api_base_url = "{wechat}"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_whose_logins_go_by_way_of_another_is_looked_at_too() {
+    let site = site_with(OTHER_HOST).await;
+    let (code, told) = site.doctor("[server]", "[server]").await;
+    let place = format!("accounts.shop at http://localhost:{}", site.gateway.port());
+    let way = format!("a login begins, by way of http://{}", site.gateway);
+    let line = told
+        .lines()
+        .find(|line| line.contains(&place) && line.contains(&way));
+    assert!(line.is_some() && code == 0, "{told}");
+    // Another gateway there, whose logins go elsewhere.
+    let asks = "callback_origin = \"http://127.0.0.1:9\"";
+    let origin = format!("callback_origin = \"http://{}\"", site.gateway);
+    site.fails(&origin, asks, &[&place, "a login does not begin"])
         .await;
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::app::App;
-use crate::client::{Browser, DESKTOP, PAGE, WECHAT, send};
+use crate::client::{Browser, DESKTOP, PAGE, Traveller, WECHAT, send};
 use crate::issued::Issued;
 use crate::process::{Process, free_address, wxgate};
 use crate::world::{Extra, OPENID, SECRET, files, gateway_toml, install_crypto, simulator};
@@ -46,6 +46,11 @@ assertion = true
 host = "127.0.0.1"
 path = "/none"
 upstream = "none"
+account = "shop"
+
+[[routes]]
+host = "a.test"
+upstream = "http://{app}"
 account = "shop"
 
 [log]
@@ -214,6 +219,13 @@ async fn what_is_explained_is_what_the_gateway_does() {
     let answer = going.open(gateway, "/y").await;
     let answer = going.open_url(answer.location()).await;
     let (_, callback) = crate::client::split(answer.location());
+    // One that begins at another host than the callback's, and where it leads to.
+    let mut elsewhere = Traveller::new(gateway);
+    let (_, trail) = elsewhere
+        .until("http://a.test/x", |url| url.contains("?t="))
+        .await;
+    let target = |url: &String| crate::client::parts(url).1;
+    let (ask, ticket) = (target(&trail[0]), target(trail.last().unwrap()));
     let ((refused, login), endpoint) = (("refused", "login"), "endpoint");
     let cases = vec![
         case("GET", "/x", (login, "no_session")),
@@ -295,6 +307,15 @@ async fn what_is_explained_is_what_the_gateway_does() {
         )
         .carrying(&session),
         case("GET", &callback, ("callback", "logged_in")).carrying(&going.cookies(&callback)),
+        // By way of the callback's host.
+        case("GET", "/x", (login, "no_session")).at("a.test"),
+        case("GET", &ask, (login, "sign_on")),
+        case("GET", &ask, (endpoint, "ticket_given")).carrying(&session),
+        case("GET", &ask, (endpoint, "outside_wechat")).from(DESKTOP),
+        case("GET", &ask, (refused, "ask_of_another_place")).at("a.test"),
+        case("GET", "/.wxgate/sign-on?ask=x", (refused, "ask_forged")),
+        case("GET", &ticket, ("callback", "ticket_without_login")).at("a.test"),
+        case("GET", &ticket, ("callback", "sign_on_failed")),
     ];
     let told: Vec<Value> = cases
         .iter()

@@ -43,6 +43,7 @@ mod proxying;
 mod reload;
 mod revocation;
 mod secrets;
+mod signon;
 mod snapshot;
 mod source;
 mod status;

@@ -117,6 +117,11 @@ proptest! {
     }
 
     #[test]
+    fn an_ask_or_ticket_with_any_byte_changed_is_none(byte: u8, at: u16) {
+        checks::crossing_with(byte, usize::from(at));
+    }
+
+    #[test]
     fn what_is_not_ours_in_a_cookie_header_survives_byte_for_byte(
         cookies in vec((foreign_cookie(), proptest::option::of(own_cookie())), 0..8),
         lines in 1..3_usize,

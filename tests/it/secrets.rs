@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use wxgate::simulator::{Api, Mood};
 
 use crate::app::App;
-use crate::client::{Browser, WECHAT, send, split};
+use crate::client::{Browser, Traveller, WECHAT, send, split};
 use crate::process::{Process, free_address};
 use crate::world::{Extra, OPENID, SECRET, files, gateway_toml, install_crypto, simulator};
 
@@ -77,7 +77,8 @@ async fn nothing_secret_is_said_at_any_level() {
         api: Some(format!("http://{relayed}")),
         session: "keys = [{ file = \"key\" }]",
         route: "verify_every = \"1s\"",
-        tables: "[store]\nkind = { file = \"store.redb\" }\n[log]\nlevel = \"trace\"\n",
+        tables: "[[routes]]\nhost = \"a.test\"\nupstream = \"http://{app}\"\naccount = \"shop\"\n\
+                 [store]\nkind = { file = \"store.redb\" }\n[log]\nlevel = \"trace\"\n",
         ..Extra::default()
     };
     std::fs::write(&config, gateway_toml(gateway, app.addr, &simulator, &extra)).unwrap();
@@ -132,6 +133,16 @@ async fn nothing_secret_is_said_at_any_level() {
             }
         }
     }
+    // By way of another host: what crosses is as good as a session, for a moment.
+    simulator.set_mood(Mood::Normal);
+    let mut traveller = Traveller::new(gateway);
+    let (_, trail) = traveller.visit("http://a.test/x").await;
+    let crossed: Vec<String> = trail
+        .iter()
+        .filter_map(|url| url.split_once("?t=").or(url.split_once("?ask=")))
+        .map(|(_, value)| value.to_owned())
+        .collect();
+    assert_eq!(crossed.len(), 2, "{trail:#?}");
     // Tokens that are kept are asked with, renewed, and refused.
     for (api, errcode) in [
         (Api::Check, 42001),
@@ -208,5 +219,9 @@ async fn nothing_secret_is_said_at_any_level() {
         assert!(!answers.contains(&secret), "{secret} stands in an answer");
         assert!(!store.contains(&secret), "{secret} stands in the store");
     }
+    for value in crossed {
+        assert!(!log.contains(&value), "{value} stands in the log");
+    }
+    assert!(log.contains("ticket_taken"), "{log}");
     assert!(!log.contains(OPENID), "an openid stands in the log");
 }

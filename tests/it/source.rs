@@ -130,7 +130,7 @@ fn has_test(text: &str, name: &str) -> bool {
 
 #[test]
 fn every_row_of_the_threat_table_names_tests_that_exist() {
-    let sources: Vec<(PathBuf, String)> = ["src", "tests/it"]
+    let sources: Vec<(PathBuf, String)> = ["src", "tests/it", "tests/redis"]
         .iter()
         .flat_map(|dir| files(dir, ".rs"))
         .map(|path| (path.clone(), read(&path)))

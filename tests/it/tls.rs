@@ -434,6 +434,24 @@ async fn what_is_no_tls_is_answered_with_an_alert() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_callback_without_routes_is_sent_to_https_too() {
+    let extra = Extra {
+        callback: Some("login.test"),
+        ..Extra::default()
+    };
+    let issued = address();
+    let world = World::over_tls(extra, &[(ADDRESS, issued.pem())], "redirect_http = true").await;
+    for (host, expected) in [
+        ("login.test", Some("https://login.test/.wxgate/me")),
+        ("nobody.test", None),
+    ] {
+        let text = format!("GET /.wxgate/me HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let answer = crate::client::send(world.plain, text).await;
+        assert_eq!(answer.value("location"), expected, "{answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_by_plain_http_are_sent_to_https() {
     let extra = || Extra {
         server: "trusted_proxies = [\"127.0.0.2\"]",

@@ -17,6 +17,12 @@ use crate::client::{Answer, Browser, WECHAT};
 
 /// The simulator's secret: nothing of the gateway's may ever show it.
 pub const SECRET: &str = "5ec2e7000000000000000000deadbeef";
+/// Where visitors come back to who sign on by way of another host.
+pub const CALLBACK: &str = "login.test";
+/// Likewise with the second account.
+pub const CLUB_CALLBACK: &str = "door.test";
+/// The second account's appid.
+pub const CLUB: &str = "wx5150a7c0ffee0002";
 /// The default visitor.
 pub const OPENID: &str = "oTestVisitor0000000000000001";
 
@@ -42,6 +48,8 @@ pub struct Extra<'a> {
     /// Keys of `[limits]`.
     pub limits: &'a str,
     pub account: &'a str,
+    /// The callback's host, if it is not the gateway's address.
+    pub callback: Option<&'a str>,
     /// Keys of the route at `/`.
     pub route: &'a str,
     /// More tables.
@@ -60,13 +68,18 @@ pub fn install_crypto() {
 
 /// A simulator that takes visitors back to `gateway`.
 pub async fn simulator(gateway: SocketAddr) -> Simulator {
+    let hosts = [&gateway.to_string(), CALLBACK, CLUB_CALLBACK];
     let account = SimAccount {
         app_secret: SECRET.to_owned(),
-        callback_hosts: vec![gateway.to_string()],
+        callback_hosts: hosts.map(str::to_owned).to_vec(),
         ..SimAccount::default()
     };
+    let club = SimAccount {
+        app_id: CLUB.to_owned(),
+        ..account.clone()
+    };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let simulator = Simulator::start(listener, Settings::new(vec![account]))
+    let simulator = Simulator::start(listener, Settings::new(vec![account, club]))
         .await
         .unwrap();
     assert!(simulator.set_default_visitor(OPENID));
@@ -83,6 +96,7 @@ pub fn gateway_toml(
     let wechat = simulator.base_url();
     let api = extra.api.clone().unwrap_or_else(|| wechat.clone());
     let app_id = SimAccount::default().app_id;
+    let callback = extra.callback.map_or(gateway.to_string(), str::to_owned);
     format!(
         r#"
 [server]
@@ -101,7 +115,7 @@ state_dir = "state"
 [accounts.shop]
 app_id = "{app_id}"
 app_secret = {{ file = "app_secret" }}
-callback_origin = "http://{gateway}"
+callback_origin = "http://{callback}"
 sandbox = true
 open_base_url = "{wechat}"
 api_base_url = "{api}"
@@ -313,9 +327,13 @@ impl World {
 
     /// The word by which this gateway's operators are known.
     pub fn admin_word(&self) -> String {
+        self.keys().admin_word().expose().to_owned()
+    }
+
+    /// The keys that it signs with.
+    pub fn keys(&self) -> Keyring {
         let key = std::fs::read_to_string(self.dir().join("state/session.key")).unwrap();
-        let ring = Keyring::new(&[Secret::new(key)]).unwrap();
-        ring.admin_word().expose().to_owned()
+        Keyring::new(&[Secret::new(key)]).unwrap()
     }
 
     /// Sends an operator's order to end sessions.

@@ -12,7 +12,7 @@ use wxgate::signing::Keyring;
 use wxgate::simulator::{Mood, Simulator};
 
 use crate::app::App;
-use crate::client::{Answer, Browser, WECHAT, send, split};
+use crate::client::{Answer, Browser, Traveller, WECHAT, send, split};
 use crate::conformance::{now, until};
 use crate::kill::kills;
 use crate::servers::{PASSWORD, Server};
@@ -32,6 +32,11 @@ path = "/trusted"
 upstream = "http://{app}"
 account = "shop"
 access_token = true
+
+[[routes]]
+host = "a.test"
+upstream = "http://{app}"
+account = "shop"
 
 [store]
 kind = { redis = { file = "redis_url" } }
@@ -254,6 +259,63 @@ async fn a_code_is_exchanged_once_wherever_its_callback_arrives() {
         assert_eq!(ids.len(), 1, "one code opened several sessions");
         assert_eq!(pair.simulator.calls().exchange.total, round);
     }
+}
+
+/// A login at another host than the callback's as far as its ticket, which is not
+/// used yet.
+async fn until_ticket(pair: &Pair) -> (Traveller, String) {
+    let mut traveller = Traveller::new(pair.other);
+    let is_ticket = |url: &str| url.contains("/.wxgate/callback/ticket?t=");
+    let (_, trail) = traveller.until("http://a.test/x", is_ticket).await;
+    let ticket = trail.last().unwrap().clone();
+    assert!(is_ticket(&ticket), "{trail:?}");
+    (traveller, ticket)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_is_taken_once_by_all_that_share_a_redis() {
+    let dir = tempfile::tempdir().unwrap();
+    let redis = Server::plain(dir.path());
+    let pair = Pair::on(&redis).await;
+    for _ in 0..3 {
+        let (traveller, ticket) = until_ticket(&pair).await;
+        let arrivals = [pair.one, pair.other].repeat(4).into_iter().map(|gateway| {
+            let (mut traveller, ticket) = (traveller.clone(), ticket.clone());
+            traveller.gateway = gateway;
+            tokio::spawn(async move { (traveller.open(&ticket).await, traveller) })
+        });
+        let mut opened = 0;
+        for arrival in arrivals.collect::<Vec<_>>() {
+            let (answer, mut traveller) = arrival.await.unwrap();
+            assert_eq!(answer.status, 302, "{answer:?}");
+            let session = traveller.at("a.test").cookie("wxgate_shop").is_some();
+            opened += usize::from(session);
+            assert_eq!(session, answer.location() == "http://a.test/x");
+        }
+        assert_eq!(opened, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_ticket_is_taken_while_redis_is_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut redis = Server::plain(dir.path());
+    let pair = Pair::on(&redis).await;
+    pair.until_ready().await;
+    let (mut traveller, ticket) = until_ticket(&pair).await;
+    redis.kill();
+    for at in [0, 1] {
+        until("it tells", async || pair.ready(at).await.status == 503).await;
+    }
+    let answer = traveller.open(&ticket).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(traveller.at("a.test").cookie("wxgate_shop").is_none());
+    redis.restart();
+    pair.until_ready().await;
+    // Nothing was used up, and the login goes on where it stopped.
+    let (answer, trail) = traveller.visit(&ticket).await;
+    assert_eq!(answer.status, 200, "{trail:#?}");
+    assert_eq!(trail.last().unwrap(), "http://a.test/x");
 }
 
 /// What visitors met while something went on.

@@ -18,6 +18,7 @@ mod request;
 mod return_to;
 mod route;
 pub mod session;
+mod signon;
 mod wechat_answer;
 
 pub use self::auth::auth;
@@ -29,6 +30,7 @@ pub use self::request::request;
 pub use self::return_to::{return_to, stays_at};
 pub use self::route::route;
 pub use self::session::{NOW, login, session, session_token};
+pub use self::signon::{crossing_with, signon};
 pub use self::wechat_answer::wechat_answer;
 
 use std::sync::Arc;
@@ -60,6 +62,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("return_to", return_to),
     ("route", route),
     ("session", session),
+    ("signon", signon),
     ("wechat_answer", wechat_answer),
 ];
 

@@ -54,7 +54,7 @@ pub fn login_token(sessions: &Sessions) -> String {
 
 /// Changes `token` as `data` says: its first byte the kind of change, the next
 /// two the place, the rest what is put there.
-fn changed(token: &str, data: &[u8]) -> Vec<u8> {
+pub(super) fn changed(token: &str, data: &[u8]) -> Vec<u8> {
     let mut token = token.as_bytes().to_vec();
     let [kind, high, low, what @ ..] = data else {
         return token;
@@ -190,7 +190,7 @@ fn carried(sessions: &Sessions, text: &[u8], name: &str, good: &str) {
     assert!(at(HOST, NOW * 1000 + 600_000).is_empty());
     // What it makes of the list of pieces is written back, and read again.
     let lines = wxgate::cookies::lines(&headers);
-    for line in login::forget_all(sessions, lines) {
+    for line in login::forget_all(sessions, &Host::new(HOST).unwrap(), lines) {
         assert!(HeaderValue::try_from(&line).is_ok(), "{line}");
         assert!(sessions.cookies().sets_ours(line.as_bytes()));
     }

@@ -1,0 +1,104 @@
+//! At the callback's host: another host asks for a visitor's session.
+//!
+//! Holds always: nothing is given but to a host that has routes of the account,
+//! by an address that opens there alone; whoever has no session here goes to
+//! WeChat as any visitor does, and comes back to this very ask.
+
+use std::sync::Arc;
+
+use super::{Gateway, Visit};
+use crate::access_log::Way;
+use crate::callback::Unasked;
+use crate::endpoints;
+use crate::login;
+use crate::origin::{Host, ReturnTo};
+use crate::reply::{Onward, Page, Reply, Trouble};
+use crate::request::{Asked, Kind};
+use crate::session::Carried;
+
+impl Gateway {
+    /// `sign-on?ask=`: a ticket for whoever has a session, WeChat for the rest.
+    pub(super) fn sign_on(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
+        let query = asked.query.unwrap_or_default();
+        let asks = self.callbacks.ask(query, &asked.host, visit.now_ms);
+        let (ask, account) = match asks {
+            // A picture or a script is no visitor.
+            Ok(_) if asked.kind() != Kind::Navigation => {
+                visit.log.decided(Way::Refused, "no_navigation");
+                return self.page(Trouble::BadRequest, asked, &ReturnTo::root(), visit);
+            }
+            Ok(found) => found,
+            Err(unasked) => {
+                visit.log.decided(Way::Refused, unasked.reason());
+                return match unasked {
+                    Unasked::Late(host) => self.late(&host, visit),
+                    Unasked::Forged | Unasked::Elsewhere => {
+                        self.page(Trouble::BadRequest, asked, &ReturnTo::root(), visit)
+                    }
+                };
+            }
+        };
+        visit.account = Some(Arc::clone(&account));
+        let mut need = ask.need;
+        let found = self
+            .sessions
+            .read(asked.cookie_lines(), &asked.host, &account, visit.now);
+        if let Ok(Carried { session, renew }) = found {
+            // Should its tokens be gone, its host asks again, instead of it.
+            if ask.is_met_by(&session) {
+                let cookie = renew.then(|| self.sessions.write(&session, &account, visit.now));
+                let reply = match self.callbacks.ticket(&ask, session, visit.now_ms) {
+                    Ok(address) => Reply::redirect(&address),
+                    Err(_) => return self.no_randomness(asked, visit),
+                };
+                visit.log.decided(Way::Endpoint, "ticket_given");
+                return match cookie {
+                    Some(cookie) => reply.with_cookie(&cookie),
+                    None => reply,
+                };
+            }
+            need = need.and(session.has());
+        }
+        if !asked.inside_wechat() && !ask.outside {
+            // An ask that was carried to another browser: its host says what is to be done.
+            visit
+                .log
+                .decided(Way::Endpoint, Trouble::OutsideWeChat.reason());
+            return Reply::redirect(&self.home_of(&ask.host));
+        }
+        let start = login::Start {
+            host: &asked.host,
+            account: &account,
+            need,
+            instead_of: ask.instead_of,
+            to: self.way_back(asked),
+            attempt: ask.attempt,
+            route: None,
+        };
+        self.login(start, asked, visit, "sign_on")
+    }
+
+    fn home_of(&self, host: &Host) -> String {
+        endpoints::home(host, &self.routes).on(&self.routes.origin(host))
+    }
+
+    /// Not sent back by itself: where two machines' clocks differ, that would go on
+    /// for ever.
+    fn late(&self, host: &Host, visit: &Visit) -> Reply {
+        let page = Page {
+            trouble: Trouble::SignOnFailed,
+            onward: Onward::Link(&self.home_of(host)),
+            address: None,
+            fragment: None,
+            retry_after: None,
+            errcode: None,
+            request_id: visit.request_id.as_str(),
+        };
+        page.reply()
+    }
+
+    fn no_randomness(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
+        visit.log.decided(Way::Refused, "no_randomness");
+        self.page(Trouble::Internal, asked, &ReturnTo::root(), visit)
+    }
+}
