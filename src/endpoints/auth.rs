@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use pingora::http::RequestHeader;
 
 use super::PREFIX;
-use crate::identity::{WRITTEN, is_identity, overrides_method};
+use crate::identity::{WRITTEN, is_anothers, is_identity, overrides_method};
 use crate::origin::Host;
 use crate::request::{Asked, Unreadable, folded};
 
@@ -210,11 +210,12 @@ fn needed<'h>(headers: &'h HeaderMap, name: &str) -> Result<&'h HeaderValue, Unt
 /// Whether a client's header called `name` could make an app see what is not
 /// decided upon. A proxy that forwards a request itself takes away what it knows of,
 /// and cannot be told of the rest: a name of ours is displaced by ours, but another
-/// spelling of it is not.
+/// spelling of it is not, nor are the names by which other gateways say who a
+/// visitor is.
 fn disguises(name: &str, value: &HeaderValue, target: &[u8]) -> bool {
     match &*folded(name) {
         "x-original-url" | "x-rewrite-url" => value.as_bytes() != target,
-        _ => is_identity(name) && !WRITTEN.contains(&name),
+        _ => is_anothers(name) || (is_identity(name) && !WRITTEN.contains(&name)),
     }
 }
 
@@ -334,6 +335,8 @@ mod tests {
             ("x-wechat_openid", "o"),
             ("x.wechat.openid", "o"),
             ("x-wechat-other", "o"),
+            ("x-wx-openid", "o"),
+            ("remote_user", "o"),
             ("x-rewrite-url", "/admin"),
             ("x_original_url", "/admin"),
         ] {
