@@ -201,7 +201,7 @@ impl Store {
         let asked = async {
             match &self.kind {
                 Kind::Memory(store) => store.revoke(revocation).await,
-                Kind::File(store) => store.get()?.revoke(revocation).await,
+                Kind::File(store) => store.revoke(revocation).await,
                 Kind::Redis(store) => store.revoke(revocation).await,
             }
         };
