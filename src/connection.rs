@@ -72,7 +72,17 @@ tokio::task_local! {
 }
 
 /// What a connection's end may wait for.
-type End = Pin<Box<dyn Future<Output = Why> + Send>>;
+type End = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What ends a connection that lasts.
+struct Ends {
+    /// Its visitor's session.
+    session: End,
+    /// The stop of the gateway, and then the end of the time that it leaves.
+    stop: End,
+    /// Whether the stop was told.
+    told: bool,
+}
 
 /// Why a connection must end before its request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +91,8 @@ enum Why {
     Session,
     /// The gateway stops.
     Stop,
+    /// The gateway has stopped, and the time is over.
+    Overdue,
 }
 
 /// What goes on after its answer began, for as long as both sides like.
@@ -104,7 +116,7 @@ struct InRequest {
     drain: Duration,
     /// Whether `end` holds something: looked at with every read.
     has_end: AtomicBool,
-    end: Mutex<Option<End>>,
+    end: Mutex<Option<Ends>>,
 }
 
 impl std::fmt::Debug for InRequest {
@@ -146,7 +158,7 @@ impl InRequest {
         }
     }
 
-    fn set_end(&self, end: Option<End>) {
+    fn set_end(&self, end: Option<Ends>) {
         self.has_end.store(end.is_some(), Ordering::Release);
         *self.end.lock() = end;
     }
@@ -156,14 +168,20 @@ impl InRequest {
         if !self.has_end.load(Ordering::Acquire) {
             return Poll::Pending;
         }
-        let mut end = self.end.lock();
-        let Some(waiting) = &mut *end else {
+        let mut ends = self.end.lock();
+        let Some(ends) = &mut *ends else {
             return Poll::Pending;
         };
-        let why = ready!(waiting.as_mut().poll(cx));
-        // It has said all it will.
-        *end = None;
-        Poll::Ready(why)
+        if ends.session.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Why::Session);
+        }
+        ready!(ends.stop.as_mut().poll(cx));
+        ends.stop = Box::pin(tokio::time::sleep(self.drain));
+        match std::mem::replace(&mut ends.told, true) {
+            false => Poll::Ready(Why::Stop),
+            // It was told to go, and is here still.
+            true => Poll::Ready(Why::Overdue),
+        }
     }
 }
 
@@ -206,13 +224,11 @@ pub fn lasts(kind: Lasting, session: impl Future<Output = ()> + Send + 'static) 
         place
             .socket
             .store(kind == Lasting::Socket, Ordering::Relaxed);
-        let leaving = until_leaving(place.stopped.clone(), place.drain);
-        place.set_end(Some(Box::pin(async {
-            tokio::select! {
-                () = session => Why::Session,
-                () = leaving => Why::Stop,
-            }
-        })));
+        place.set_end(Some(Ends {
+            session: Box::pin(session),
+            stop: Box::pin(until_leaving(place.stopped.clone(), place.drain)),
+            told: false,
+        }));
     });
 }
 
@@ -375,7 +391,10 @@ impl Paced {
     /// Writes what a WebSocket's app says: the header that makes it one, and then
     /// frames; nothing behind the goodbye.
     fn poll_write_frames(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
-        ready!(self.poll_goodbye(cx))?;
+        match self.poll_goodbye(cx) {
+            Poll::Ready(said) => said?,
+            Poll::Pending => return self.unless_stalled(cx, Poll::Pending),
+        }
         let frames = self.frames.get_or_insert_default();
         if frames.is_over() {
             return Poll::Ready(Ok(buf.len()));
@@ -461,7 +480,8 @@ impl AsyncRead for Paced {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
-        if let Poll::Ready(why) = self.place.poll_end(cx) {
+        // Again after the first, so that what comes next is waited for.
+        while let Poll::Ready(why) = self.place.poll_end(cx) {
             match &mut self.frames {
                 Some(frames) if why == Why::Stop => frames.leave(),
                 _ => return Poll::Ready(Err(ErrorKind::ConnectionAborted.into())),
@@ -695,10 +715,13 @@ mod tests {
         let (_client, mut paced, place) = paced();
         place.part.store(BEYOND, Ordering::Relaxed);
         let (end, ended) = tokio::sync::oneshot::channel::<()>();
-        place.set_end(Some(Box::pin(async {
-            let _ = ended.await;
-            Why::Session
-        })));
+        place.set_end(Some(Ends {
+            session: Box::pin(async {
+                let _ = ended.await;
+            }),
+            stop: Box::pin(std::future::pending()),
+            told: false,
+        }));
         let reading = tokio::spawn(async move { read(&mut paced).await });
         tokio::task::yield_now().await;
         assert!(!reading.is_finished());
