@@ -3,6 +3,7 @@
 //! Holds always: what is remembered of visitors, codes and quotas is the same
 //! before and after a new plan; what of a plan cannot be had changes nothing.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -63,6 +64,8 @@ pub struct Lasting {
     pub in_flight: Arc<AtomicUsize>,
     /// The apps' peers, and what is known of them.
     pub peers: Arc<Peers>,
+    /// Where keys are kept that the file does not give.
+    state_dir: Option<PathBuf>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     memory: callback::Memory,
@@ -86,6 +89,7 @@ impl Lasting {
             connections: Arc::new(Connections::new(&plan.limits)),
             in_flight: Arc::default(),
             peers: Arc::new(Peers::new(Handle::current())),
+            state_dir: plan.state_dir(),
         })
     }
 
@@ -102,6 +106,7 @@ impl Lasting {
             connections: Arc::new(Connections::new(&plan.limits)),
             in_flight: Arc::default(),
             peers: Arc::new(Peers::unasked(Handle::current())),
+            state_dir: plan.state_dir(),
         }
     }
 }
@@ -129,6 +134,11 @@ pub fn assemble(
     lasting: &Lasting,
     before: Option<&Gateway>,
 ) -> Result<Assembled, AssemblyError> {
+    // Another directory waits for a restart, and its keys with it: what has ended is
+    // noted in this one, and their sessions would begin anew in that one.
+    if let Some(dir) = &lasting.state_dir {
+        plan.server.state_dir = Some(dir.clone());
+    }
     let keys = plan.take_keys().map_err(AssemblyError::Key)?;
     let assertions = plan.take_assertions().map_err(AssemblyError::Key)?;
     let api = api(&plan.limits, lasting, before)?;

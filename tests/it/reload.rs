@@ -232,6 +232,22 @@ async fn what_cannot_change_under_a_running_process_is_named_and_the_rest_holds(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_kept_stay_until_a_restart_with_what_was_ended() {
+    let world = World::new().await;
+    let (mut visitor, mut gone) = (world.visitor().await, world.visitor().await);
+    let told = world.reload(|text| text.replace("\"state\"", "\"elsewhere\""));
+    assert_eq!(told.wait_for_restart, ["server.state_dir"]);
+    assert_eq!(visitor.open(world.gateway, "/").await.status, 200);
+    assert!(!world.dir().join("elsewhere").exists());
+    let id = gone.open(world.gateway, "/.wxgate/me").await.json();
+    let id = id["data"]["session"].as_str().unwrap();
+    let order = format!("{{\"session\":\"{id}\"}}");
+    let answer = world.order(&world.admin_word(), &order).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(gone.open(world.gateway, "/").await.status, 302);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_sent_to_a_listener_that_waits_for_a_restart() {
     let world = World::new().await;
     let cert = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
