@@ -128,8 +128,10 @@ fn moment(at: Now) -> String {
 
 /// A name that tells two apart and gives neither away.
 fn masked(text: &str) -> String {
-    let start: String = text.chars().take(4).collect();
-    format!("{start}… ({} characters)", text.chars().count())
+    let count = text.chars().count();
+    // Of a short one nothing is left that could be shown.
+    let start: String = text.chars().take((count / 4).min(4)).collect();
+    format!("{start}… ({count} characters)")
 }
 
 impl Explanation {

@@ -48,12 +48,16 @@ impl TryFrom<String> for Endpoint {
                     .to_owned(),
             );
         }
-        let url = Url::parse(&found).ok().filter(|url| {
-            matches!(url.scheme(), "http" | "https")
-                && url.host().is_some()
-                && url.query().is_none()
-                && url.fragment().is_none()
-        });
+        if found.contains(['?', '#']) {
+            // A key may stand there, and is not repeated.
+            return Err(
+                "found a query or fragment; expected a URL without them, such as \"http://127.0.0.1:4318\""
+                    .to_owned(),
+            );
+        }
+        let url = Url::parse(&found)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
         let url = url.ok_or_else(|| {
             format!(
                 "found \"{found}\"; expected the base URL of an OTLP collector (HTTP, not gRPC), such as \"http://127.0.0.1:4318\""
