@@ -126,6 +126,9 @@ pub enum NotTaken {
     /// It said nothing for too long.
     #[error("it said nothing for {} seconds", PATIENCE.as_secs())]
     Silent,
+    /// It did not, and this process cannot serve again either.
+    #[error("no thread can be started to serve again: {0}")]
+    Stranded(io::Error),
     /// What it said could not be heard.
     #[error("it cannot be spoken with: {0}")]
     Line(#[from] io::Error),
@@ -197,12 +200,20 @@ impl Successor {
     /// # Errors
     /// See [`NotTaken`].
     pub async fn serves(mut self) -> Result<u32, NotTaken> {
-        self.line.send(YOURS).await?;
-        self.hear(SERVING).await?;
+        if let Err(error) = self.begins().await {
+            // What it may hold is free only when it is gone.
+            let _ = self.child.kill().await;
+            return Err(error);
+        }
         let id = self.child.id().unwrap_or_default();
         // Dropped, it would be ended.
         std::mem::forget(self.child);
         Ok(id)
+    }
+
+    async fn begins(&mut self) -> Result<(), NotTaken> {
+        self.line.send(YOURS).await?;
+        self.hear(SERVING).await
     }
 
     async fn hear(&mut self, wanted: &[u8]) -> Result<(), NotTaken> {

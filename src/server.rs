@@ -55,6 +55,11 @@ const LAST_BYTES: Duration = Duration::from_millis(50);
 /// that has just been sent.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// How long a store may take to be free that another process had.
+const FREED: Duration = Duration::from_secs(5);
+/// How often a store is tried that could not be taken back.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
 /// Why a gateway does not start.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -171,7 +176,7 @@ pub async fn start_on(plan: Plan, inherited: impl Into<Inherited>) -> Result<Run
     if let Some(predecessor) = &predecessor {
         predecessor.leaves_the_store().await.map_err(gone)?;
     }
-    let lasting = Lasting::open(&plan).await?;
+    let lasting = open_lasting(&plan, predecessor.is_some()).await?;
     let assembled = assemble(plan, &lasting, None)?;
     let gateway = assembled.gateway;
     let (stop, stopped) = watch::channel(false);
@@ -225,8 +230,11 @@ pub async fn start_on(plan: Plan, inherited: impl Into<Inherited>) -> Result<Run
         workers: Mutex::new(vec![workers]),
         admin_task: admin_task.map(tokio::spawn),
     };
-    if let Some(predecessor) = predecessor {
-        predecessor.is_relieved().await.map_err(gone)?;
+    if let Some(predecessor) = predecessor
+        && let Err(error) = predecessor.is_relieved().await
+    {
+        // It has ended meanwhile: all the more reason to serve.
+        warn!("the process before this one could not be told that this one serves: {error}");
     }
     for address in &running.listen {
         info!("listening on {address}");
@@ -238,6 +246,20 @@ pub async fn start_on(plan: Plan, inherited: impl Into<Inherited>) -> Result<Run
         info!("admin paths on {address}");
     }
     Ok(running)
+}
+
+/// Opens what is lasting. A store that the process before gave up may take a moment
+/// to be free.
+async fn open_lasting(plan: &Plan, after_another: bool) -> Result<Lasting, AssemblyError> {
+    let patience = Instant::now() + FREED;
+    loop {
+        match Lasting::open(plan).await {
+            Err(AssemblyError::Store(_)) if after_another && Instant::now() < patience => {
+                tokio::time::sleep(LAST_BYTES).await;
+            }
+            opened => return opened,
+        }
+    }
 }
 
 impl Running {
@@ -333,7 +355,7 @@ impl Running {
         }
         let taken = next.serves().await;
         if taken.is_err() && exclusive {
-            self.go_on();
+            self.go_on().map_err(NotTaken::Stranded)?;
         }
         if taken.is_ok()
             && let Some(task) = &self.admin_task
@@ -343,21 +365,26 @@ impl Running {
         taken
     }
 
-    /// Serves again, after no other process did.
-    fn go_on(&self) {
-        if let Err(error) = self.lasting.store.take_back() {
-            error!("the store could not be opened again: {error}");
-        }
+    /// Serves again, after no other process did. The store may take a while to be
+    /// free: what needs it is refused until then.
+    fn go_on(&self) -> std::io::Result<()> {
+        let store = Arc::clone(&self.lasting.store);
+        tokio::spawn(async move {
+            let mut told = false;
+            while let Err(error) = store.take_back() {
+                if !std::mem::replace(&mut told, true) {
+                    error!("the store cannot be opened again yet, and is tried again: {error}");
+                }
+                tokio::time::sleep(TRY_AGAIN).await;
+            }
+        });
         self.stop.send_replace(false);
         let gateway = self.current.lock().gateway.clone();
         let sockets = &self.sockets.listeners;
-        match Workers::start(self.threads, &gateway, &self.doors, sockets) {
-            Ok((workers, successors)) => {
-                self.successors.lock().extend(successors);
-                self.workers.lock().push(workers);
-            }
-            Err(error) => error!("nobody is served any more: no thread can be started ({error})"),
-        }
+        let (workers, successors) = Workers::start(self.threads, &gateway, &self.doors, sockets)?;
+        self.successors.lock().extend(successors);
+        self.workers.lock().push(workers);
+        Ok(())
     }
 
     /// The apps' peers, and how they are.

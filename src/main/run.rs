@@ -4,10 +4,11 @@
 //! Holds always: whoever supervises the process learns of each change of its
 //! state; an upgrade that fails leaves this process serving.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use wxgate::handover::Inherited;
+use wxgate::handover::{Inherited, NotTaken};
 use wxgate::process::{self, State};
 use wxgate::reload::Watched;
 use wxgate::server::Running;
@@ -64,7 +65,12 @@ pub(super) fn run(file: &ConfigFile, inherited: Inherited) -> ExitCode {
                         process::tell_supervisor(State::Followed(next));
                         break;
                     }
-                    Upgraded::No => {}
+                    Upgraded::No { reload } => {
+                        if reload {
+                            watched.is_read();
+                            running.reload(watched.path());
+                        }
+                    }
                     Upgraded::Stop => {
                         process::tell_supervisor(State::Stopping);
                         break;
@@ -81,9 +87,9 @@ pub(super) fn run(file: &ConfigFile, inherited: Inherited) -> ExitCode {
 enum Upgraded {
     /// This process took over.
     To(u32),
-    /// None did.
-    No,
-    /// A stop came first.
+    /// None did. Whether the file is to be read, as a signal asked meanwhile.
+    No { reload: bool },
+    /// A stop came first, or nobody can serve here any more.
     Stop,
 }
 
@@ -97,20 +103,35 @@ async fn upgrade(
         Ok(program) => program,
         Err(error) => {
             tracing::error!("no upgrade: it is not known where this program lies ({error})");
-            return Upgraded::No;
+            return Upgraded::No { reload: false };
         }
     };
     tracing::info!("upgrading: {} is started and takes over", program.display());
-    let stopped = async { while !matches!(signals.next().await, Asked::Stop) {} };
+    let reload = Cell::new(false);
+    let stopped = async {
+        loop {
+            match signals.next().await {
+                Asked::Stop => break,
+                Asked::Reload => reload.set(true),
+                // One is enough.
+                Asked::Upgrade => {}
+            }
+        }
+    };
     tokio::select! {
         taken = running.hand_over(program, std::env::args_os().skip(1)) => match taken {
             Ok(next) => {
                 tracing::info!("process {next} serves: requests on their way here may finish");
                 Upgraded::To(next)
             }
+            Err(error @ NotTaken::Stranded(_)) => {
+                tracing::error!("the next process did not take over, and this one ends: {error}");
+                Upgraded::Stop
+            }
             Err(error) => {
                 tracing::error!("the next process did not take over, and this one goes on: {error}");
-                Upgraded::No
+                let reload = reload.get();
+                Upgraded::No { reload }
             }
         },
         () = stopped => Upgraded::Stop,
