@@ -177,6 +177,8 @@
 //! | cookies that a logout leaves | ENV 2025-55162 | deleted as they were set | `cookies::set_cookie_binds_to_host_and_https`, `endpoints::a_page_of_this_host_logs_its_visitor_out` |
 //! | a copied cookie after a logout | CS 2024-21492 | the session is ended on the server, `revocation` | `revocation::a_copied_cookie_is_dead_after_the_logout` |
 //! | a WebSocket that outlives its session | own | `connection::lasts` | `revocation::a_websocket_ends_with_its_session_and_no_other_does`, `revocation::a_busy_websocket_ends_with_its_session_too`, `session::waiting_for_the_end_ends` |
+//! | a session that was ended between two processes, of which one follows the other | own | `store::Exclusive` keeps a journal beside the file | `exclusive::what_is_ended_between_two_processes_is_ended_for_both` |
+//! | a directory for keys that changes under a running process, so that what was ended begins anew | own | `assembly`: keys and journal change together, at a start | `reload::keys_that_are_kept_stay_until_a_restart_with_what_was_ended` |
 //! | a consent that was withdrawn | WeChat | `verify_every`; the session is ended everywhere | `tokens::whoever_withdraws_their_consent_is_logged_out_everywhere` |
 //! | a question to WeChat that is not answered taken for a yes | own | `gateway::fresh` | `tokens::a_question_without_an_answer_counts_for_as_long_again_and_no_longer` |
 //! | a session let in while it is not known which have ended | own | `revocation::Revocations::is_complete` | `session::nobody_is_let_in_before_it_is_known_who_was_put_out` |

@@ -265,8 +265,14 @@ impl Routes {
                 let origin = account.wechat.callback_origin();
                 table.origins.insert(origin.host().clone(), origin.clone());
                 let back = table.callbacks.entry(origin.host().clone()).or_default();
-                if !back.iter().any(|(known, _)| known.name == account.name) {
-                    back.push((Arc::clone(account), route.host.clone()));
+                match back
+                    .iter_mut()
+                    .find(|(known, _)| known.name == account.name)
+                {
+                    None => back.push((Arc::clone(account), route.host.clone())),
+                    // One host can be sent to; all below a domain cannot.
+                    Some((_, host @ HostPattern::Below(_))) => *host = route.host.clone(),
+                    Some(_) => {}
                 }
             }
             table.sites.entry(&route.host).add(route);
@@ -497,6 +503,36 @@ mod tests {
             upstream_host: None,
             assertion: false,
         }
+    }
+
+    #[test]
+    fn a_callback_without_routes_leads_to_a_host_that_can_be_named() {
+        use crate::wechat::account::{API_BASE_URL, BaseUrl, OPEN_BASE_URL, Parts};
+        let account = Arc::new(LoginAccount {
+            name: "shop".to_owned().try_into().unwrap(),
+            wechat: Account::new(Parts {
+                app_id: "wxaaaaaaaaaaaaaaaa".to_owned().try_into().unwrap(),
+                app_secret: crate::secret::Secret::new("s".to_owned()),
+                callback_origin: PublicOrigin::try_from("https://c.test".to_owned()).unwrap(),
+                open_base: BaseUrl::wechat(OPEN_BASE_URL),
+                api_base: BaseUrl::wechat(API_BASE_URL),
+                api_fallback: None,
+                lang: Default::default(),
+                hop: Default::default(),
+            }),
+            session_cookie: String::new(),
+            snapshot_cookie: String::new(),
+        });
+        let callback = account.wechat.callback_origin().host().clone();
+        let with = |host: &str| {
+            let mut route = route(host, "/", Auth::Required);
+            route.account = Some(Arc::clone(&account));
+            Arc::new(route)
+        };
+        let listed = ["*.example.org", "other.test", "third.test"].map(with);
+        let table = Routes::new(&listed, Vec::new(), PublicScheme::Https).unwrap();
+        let there = table.sends_back_to(&callback).map(Host::as_str);
+        assert_eq!(there, Some("other.test"));
     }
 
     fn table() -> Routes {

@@ -427,7 +427,11 @@ impl Gateway {
     ) -> Reply {
         let origin = self.routes.origin(&asked.host);
         let address = to.on(&origin);
-        let home = endpoints::home(&asked.host, &self.routes);
+        let home = endpoints::home_elsewhere(&asked.host, &self.routes).unwrap_or_else(|| {
+            endpoints::home(&asked.host, &self.routes)
+                .as_str()
+                .to_owned()
+        });
         let login = endpoints::login_path(to);
         // A path that begins with two slashes is none by itself.
         let again = match to.reads_as_host() {
@@ -448,7 +452,7 @@ impl Gateway {
             | Trouble::StoreDown
             | Trouble::Quota
             | Trouble::NoAnswer => Onward::Link(&again),
-            _ => Onward::Link(home.as_str()),
+            _ => Onward::Link(&home),
         };
         let fragment = match trouble {
             Trouble::KeepFragment => Some(Fragment::KeepAndGo),

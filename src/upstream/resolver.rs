@@ -1,7 +1,8 @@
 //! The addresses behind names.
 //!
-//! Holds always: a name is looked up at most once in half a minute, never for
-//! each request.
+//! Holds always: a name that has addresses is looked up at most once in half a
+//! minute; one that has none is looked up again by the next request, and by one at a
+//! time.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

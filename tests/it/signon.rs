@@ -839,6 +839,19 @@ async fn the_callbacks_host_needs_no_routes_and_leads_somewhere() {
     let login = me.json()["login_url"].as_str().unwrap().to_owned();
     let (answer, trail) = traveller.visit(&login).await;
     assert_eq!(answer.status, 200, "{trail:#?}");
+    // The pages there lead to where there is something.
+    for path in ["/", "/.wxgate/sign-on?ask=x"] {
+        let page = traveller.open(&format!("http://login.test{path}")).await;
+        let text = page.text();
+        let link = text
+            .split("href=\"")
+            .nth(1)
+            .and_then(|rest| rest.split('"').next());
+        let link = link.unwrap_or_else(|| panic!("{path}: {text}")).to_owned();
+        assert!(link.starts_with("http://"), "{path}: {link}");
+        let (answer, trail) = Traveller::new(world.gateway).visit(&link).await;
+        assert_eq!(answer.status, 200, "{path}: {trail:#?}");
+    }
     // A callback that came without its login says so, and does not go round.
     let state = "00112233445566778899aabbccddeeff0";
     let stray = format!("http://login.test/.wxgate/callback?code=x&state={state}");
