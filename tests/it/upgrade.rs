@@ -37,6 +37,8 @@ impl Site {
         let (app, simulator, files) = (App::start().await, simulator(plain).await, files());
         let extra = Extra {
             server: "drain_timeout = \"20s\"",
+            // All of them come from one address, as often as they can.
+            limits: "logins_per_minute = 100000",
             tables,
             ..Extra::default()
         };
