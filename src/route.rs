@@ -122,6 +122,19 @@ impl Route {
         self.profile_ttl.is_some() || self.verify_every.is_some() || self.access_token
     }
 
+    /// Who may pass, for operators.
+    pub fn admits(&self) -> String {
+        let login = |account: &LoginAccount, more: &str| {
+            let (name, scope) = (account.name.as_str(), self.scope.as_str());
+            format!("login with {name} ({scope}){more}")
+        };
+        match (self.auth, &self.account) {
+            (Auth::Required, Some(account)) => login(account, ""),
+            (Auth::Optional, Some(account)) => login(account, " welcome"),
+            _ => "open to everybody".to_owned(),
+        }
+    }
+
     /// What it asks of a session.
     pub fn need(&self) -> Need {
         Need {

@@ -339,25 +339,7 @@ pub(super) fn text(all: &Explanation, f: &mut fmt::Formatter<'_>) -> fmt::Result
 
 fn line(route: &Route, index: Option<usize>) -> String {
     let index = index.map_or_else(String::new, |index| format!("{index} "));
-    let auth = match (route.auth, &route.account) {
-        (Auth::Required, Some(account)) => format!(
-            "login with {} ({})",
-            account.name.as_str(),
-            route.scope.as_str()
-        ),
-        (Auth::Optional, Some(account)) => format!(
-            "login with {} ({}) welcome",
-            account.name.as_str(),
-            route.scope.as_str()
-        ),
-        _ => "open to everybody".to_owned(),
-    };
-    format!(
-        "{index}{}{} → {}: {auth}",
-        route.host,
-        route.path.as_str(),
-        route.upstream
-    )
+    format!("{index}{route} → {}: {}", route.upstream, route.admits())
 }
 
 fn replied(reply: &Reply, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,6 @@
 use std::process::ExitCode;
 
 use wxgate::config::Plan;
-use wxgate::route::Auth;
 use wxgate::store::Place;
 
 use super::{ConfigFile, load, say};
@@ -91,24 +90,10 @@ fn accounts(plan: &Plan) -> String {
 fn routes(plan: &Plan) -> String {
     let mut text = String::new();
     for (at, route) in plan.listed.iter().enumerate() {
-        let auth = match (route.auth, &route.account) {
-            (Auth::Required, Some(account)) => format!(
-                "login with {} ({})",
-                account.name.as_str(),
-                route.scope.as_str()
-            ),
-            (Auth::Optional, Some(account)) => format!(
-                "login with {} ({}) welcome",
-                account.name.as_str(),
-                route.scope.as_str()
-            ),
-            _ => "open to everybody".to_owned(),
-        };
         text.push_str(&format!(
-            "route {at}  {}{} → {}: {auth}{}{}\n",
-            route.host,
-            route.path.as_str(),
+            "route {at}  {route} → {}: {}{}{}\n",
             route.upstream,
+            route.admits(),
             plan.by_way_of(route)
                 .map(|host| format!(" by way of {host}"))
                 .unwrap_or_default(),
