@@ -80,32 +80,28 @@ impl Lasting {
         let ended = Arc::new(Revocations::default());
         let settings = plan.store.clone();
         let store = Store::open(settings, plan.state_dir(), Arc::clone(&ended)).await?;
-        let metrics = Metrics::new();
-        Ok(Self {
-            memory: callback::Memory::new(Arc::clone(&metrics)),
-            metrics,
-            store,
-            ended,
-            connections: Arc::new(Connections::new(&plan.limits)),
-            in_flight: Arc::default(),
-            peers: Arc::new(Peers::new(Handle::current())),
-            state_dir: plan.state_dir(),
-        })
+        let peers = Peers::new(Handle::current());
+        Ok(Self::begin(plan, store, ended, peers))
     }
 
     /// What is as good for whoever serves nobody: nothing is opened, nothing kept, no
     /// app is asked how it is, and nothing is known to have ended.
     pub fn scratch(plan: &Plan) -> Self {
         let ended = Arc::new(Revocations::default());
+        let store = Store::scratch(Arc::clone(&ended));
+        Self::begin(plan, store, ended, Peers::unasked(Handle::current()))
+    }
+
+    fn begin(plan: &Plan, store: Arc<Store>, ended: Arc<Revocations>, peers: Peers) -> Self {
         let metrics = Metrics::new();
         Self {
             memory: callback::Memory::new(Arc::clone(&metrics)),
             metrics,
-            store: Store::scratch(Arc::clone(&ended)),
+            store,
             ended,
             connections: Arc::new(Connections::new(&plan.limits)),
             in_flight: Arc::default(),
-            peers: Arc::new(Peers::unasked(Handle::current())),
+            peers: Arc::new(peers),
             state_dir: plan.state_dir(),
         }
     }
