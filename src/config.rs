@@ -36,7 +36,7 @@ use crate::secret::SecretSource;
 use crate::session;
 use crate::store;
 use crate::telemetry;
-use crate::upstream::TrustedProxies;
+use crate::upstream::{AppHost, TrustedProxies};
 use crate::wechat::Scope;
 use crate::wechat::account::{AppId, BaseUrl, Lang, VerifyFile};
 
@@ -251,24 +251,6 @@ struct RouteTable {
     headers: BTreeMap<AppHeaderName, AppHeaderValue>,
     upstream_host: Option<AppHost>,
     assertion: Option<Spanned<bool>>,
-}
-
-/// A host, with its port if it has one, as the app is to see it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "String")]
-struct AppHost(HeaderValue);
-
-impl TryFrom<String> for AppHost {
-    type Error = String;
-
-    fn try_from(found: String) -> Result<Self, String> {
-        crate::origin::Host::from_authority(&found)
-            .and_then(|_| HeaderValue::from_str(&found).ok())
-            .map(Self)
-            .ok_or_else(|| {
-                format!("found \"{found}\"; expected a host, such as \"app.internal\" or \"app.internal:8080\"")
-            })
-    }
 }
 
 #[derive(Clone, Debug, Deserialize)]

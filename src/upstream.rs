@@ -40,7 +40,7 @@ pub use self::peers::{PeerSeen, Peers, UpstreamSeen};
 pub use self::resolver::Resolver;
 pub use self::secured::{CertificateName, Tls};
 pub use self::settings::{
-    Balance, CheckHost, CheckPath, CheckStatus, Ejection, Health, Timeouts, Wait, Weight,
+    AppHost, Balance, CheckPath, CheckStatus, Ejection, Health, Timeouts, Wait, Weight,
 };
 use self::state::{Tally, moment};
 pub use self::table::{PeerTable, Table, TlsTable};

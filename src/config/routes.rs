@@ -132,7 +132,7 @@ pub(super) fn plan_route(
             .into_iter()
             .filter_map(|(name, value)| Some((HeaderName::try_from(name.0).ok()?, value.0)))
             .collect(),
-        upstream_host: table.upstream_host.map(|host| host.0),
+        upstream_host: table.upstream_host.map(|host| host.value().clone()),
         assertion,
     })
 }

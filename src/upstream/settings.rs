@@ -130,7 +130,7 @@ pub struct Health {
     /// What is asked for; without it a connection is enough.
     pub path: Option<CheckPath>,
     /// The host that is asked for; the peer's own by default.
-    pub host: Option<CheckHost>,
+    pub host: Option<AppHost>,
     /// The status that is expected; any of 200 to 399 by default.
     pub status: Option<CheckStatus>,
     /// From one check to the next.
@@ -186,19 +186,19 @@ impl TryFrom<String> for CheckPath {
     }
 }
 
-/// The host of a check.
+/// A host, with its port if it has one, as the app is to see it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "String")]
-pub struct CheckHost(HeaderValue);
+pub struct AppHost(HeaderValue);
 
-impl CheckHost {
-    /// The host as a header holds it.
+impl AppHost {
+    /// As a header holds it.
     pub fn value(&self) -> &HeaderValue {
         &self.0
     }
 }
 
-impl TryFrom<String> for CheckHost {
+impl TryFrom<String> for AppHost {
     type Error = String;
 
     fn try_from(found: String) -> Result<Self, String> {
