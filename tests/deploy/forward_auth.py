@@ -15,8 +15,8 @@ import threading
 
 from shipped import DEPLOY, SECRET, expect, run
 
-from proxies import APP_ID, COOKIES, ENVOY, HOST, LONG, VERIFY, VISITOR, Front, Shop, at_home, certificate
-from proxies import check_plain, check_websocket, log_in, replaced, until_served
+from proxies import APP_ID, COOKIES, HOST, LONG, VERIFY, VISITOR, Front, Shop, at_home, caddy, certificate
+from proxies import check_plain, check_websocket, envoy, log_in, nginx, until_served
 from served import App, Process, ask, free_port, pairs_of
 
 GATEWAY = """
@@ -85,65 +85,6 @@ class Legacy(Shop):
         if self.path.startswith("/shared"):
             self.send_header("Cache-Control", "public, max-age=60")
         super().end_headers()
-
-
-def nginx(front, app, shipped):
-    text = replaced(
-        shipped,
-        ("listen 80;", f"listen 127.0.0.1:{front.plain};"),
-        ("listen 443 ssl http2;", f"listen 127.0.0.1:{front.tls} ssl http2;"),
-        ("listen [::]:80;", ""),
-        ("listen [::]:443 ssl http2;", ""),
-        ("shop.example.com.pem", "cert.pem"),
-        ("shop.example.com.key", "key.pem"),
-        ("/etc/nginx/tls", str(front.dir)),
-        ("shop.example.com", HOST),
-        ("127.0.0.1:8080", f"127.0.0.1:{front.gateway}"),
-        ("127.0.0.1:3000", f"127.0.0.1:{app}"),
-    )
-    temporary = "".join(
-        f"{name}_temp_path {front.dir}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    file = front.dir / "nginx.conf"
-    file.write_text(
-        f"daemon off;\nerror_log stderr warn;\npid {front.dir}/nginx.pid;\nworker_processes 1;\nevents {{}}\n"
-        f"http {{\naccess_log off;\n{temporary}{text}}}\n"
-    )
-    return ["nginx", "-p", front.dir, "-c", file, "-e", "stderr"]
-
-
-def caddy(front, app, shipped):
-    text = replaced(
-        shipped,
-        ("\nshop.example.com {\n", f"\nshop.example.com {{\n\ttls {front.cert} {front.key}\n"),
-        ("shop.example.com", HOST),
-        ("127.0.0.1:8080", f"127.0.0.1:{front.gateway}"),
-        ("127.0.0.1:3000", f"127.0.0.1:{app}"),
-    )
-    file = front.dir / "Caddyfile"
-    file.write_text(
-        f"{{\n\tadmin off\n\thttp_port {front.plain}\n\thttps_port {front.tls}\n\tdefault_bind 127.0.0.1\n}}\n{text}"
-    )
-    run("caddy", "validate", "--config", file, "--adapter", "caddyfile", env=at_home(front))
-    return ["caddy", "run", "--config", file, "--adapter", "caddyfile"]
-
-
-def envoy(front, app, shipped):
-    text = replaced(
-        shipped,
-        ('address: "::", port_value: 443, ipv4_compat: true', f"address: 127.0.0.1, port_value: {front.tls}"),
-        ('address: "::", port_value: 80, ipv4_compat: true', f"address: 127.0.0.1, port_value: {front.plain}"),
-        ("/etc/envoy/tls/shop.example.com.pem", str(front.cert)),
-        ("/etc/envoy/tls/shop.example.com.key", str(front.key)),
-        ("shop.example.com", HOST),
-        ("port_value: 8080", f"port_value: {front.gateway}"),
-        ("port_value: 9090", f"port_value: {front.admin}"),
-        ("port_value: 3000", f"port_value: {app}"),
-    )
-    file = front.dir / "envoy.yaml"
-    file.write_text(text)
-    run(ENVOY, "--mode", "validate", "--config-path", file)
-    return [ENVOY, "--config-path", file, "--disable-hot-restart", "--concurrency", "1", "--log-level", "warn"]
 
 
 PROXIES = [
@@ -350,9 +291,9 @@ def main():
             configure("old")
             gateway = Process(wxgate, "run", "--config", dir / "gateway.toml")
             port = int(gateway.match(r"listening on 127\.0\.0\.1:(\d+)").group(1))
-            front = Front(dir, port, admin)
+            front = Front(dir, port, admin, app.server_address[1])
             shipped = (DEPLOY / file).read_text()
-            proxy = Process(*prepare(front, app.server_address[1], shipped), env=at_home(front))
+            proxy = Process(*prepare(front, shipped), env=at_home(front))
             until_served(front, tls, proxy)
             session = log_in(name, front, tls, simulator)
             stranger, visitor = Visitor(name, front, tls), Visitor(name, front, tls, session)

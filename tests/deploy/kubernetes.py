@@ -11,9 +11,9 @@ import tempfile
 
 import yaml
 
-from shipped import DEPLOY, check, drain_timeout, expect, run, version
+from shipped import DEPLOY, check, drain_timeout, expect, operated, run, version
 
-from served import Process, ask, free_port
+from served import ask
 
 SECRETS = "/run/secrets/wxgate"
 # The oldest that the preStop hook works with, and the newest whose schemas there are.
@@ -95,19 +95,7 @@ def check_objects(objects, dir, wxgate):
 
 def check_probes(probes, dir, wxgate):
     """The gateway answers the probes' paths."""
-    admin = free_port()
-    (dir / "probed.toml").write_text(f"""
-[server]
-listen = ["127.0.0.1:0"]
-admin_listen = "127.0.0.1:{admin}"
-state_dir = "state"
-[[routes]]
-host = "shop.example.com"
-upstream = "http://127.0.0.1:3000"
-auth = "none"
-""")
-    gateway = Process(wxgate, "run", "--config", dir / "probed.toml")
-    gateway.match("admin paths on")
+    gateway, admin = operated(wxgate, dir)
     for probe in probes:
         expect(probe["port"] == "admin", f"a probe at {probe}")
         answer = ask(f"http://127.0.0.1:{admin}{probe['path']}")

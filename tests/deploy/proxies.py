@@ -98,10 +98,17 @@ def replaced(text, *pairs):
 class Front:
     """Where a proxy listens, what it sends to, and its certificate."""
 
-    def __init__(self, dir, gateway, admin):
+    def __init__(self, dir, gateway, admin, app=None):
         self.dir, self.gateway, self.admin = dir, gateway, admin
+        # Of a proxy that sends requests there itself.
+        self.app = app
         self.plain, self.tls = free_port(), free_port()
         self.cert, self.key, self.both = dir / "cert.pem", dir / "key.pem", dir / "both.pem"
+
+
+def to_app(front, old):
+    """Where the shipped file has the app's port, if it has one."""
+    return [(old, old.replace("3000", str(front.app)))] if front.app else []
 
 
 def nginx(front, shipped):
@@ -116,6 +123,7 @@ def nginx(front, shipped):
         ("/etc/nginx/tls", str(front.dir)),
         ("shop.example.com", HOST),
         ("127.0.0.1:8080", f"127.0.0.1:{front.gateway}"),
+        *to_app(front, "127.0.0.1:3000"),
     )
     temporary = "".join(
         f"{name}_temp_path {front.dir}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -134,6 +142,7 @@ def caddy(front, shipped):
         ("\nshop.example.com {\n", f"\nshop.example.com {{\n\ttls {front.cert} {front.key}\n"),
         ("shop.example.com", HOST),
         ("127.0.0.1:8080", f"127.0.0.1:{front.gateway}"),
+        *to_app(front, "127.0.0.1:3000"),
     )
     file = front.dir / "Caddyfile"
     file.write_text(
@@ -171,6 +180,7 @@ def envoy(front, shipped):
         ("shop.example.com", HOST),
         ("port_value: 8080", f"port_value: {front.gateway}"),
         ("port_value: 9090", f"port_value: {front.admin}"),
+        *to_app(front, "port_value: 3000"),
     )
     file = front.dir / "envoy.yaml"
     file.write_text(text)

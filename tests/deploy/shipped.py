@@ -13,6 +13,8 @@ ROOT = HERE.parent.parent
 DEPLOY = ROOT / "deploy"
 sys.path.insert(0, str(HERE.parent / "peers"))
 
+from served import Process, free_port  # noqa: E402
+
 SECRET = "0123456789abcdef0123456789abcdef"
 
 
@@ -57,6 +59,24 @@ def check(text, dir, wxgate, place):
     said = run(wxgate, "check", "--config", file)
     expect("warning" not in said, said)
     return tomllib.loads(text)
+
+
+def operated(wxgate, dir):
+    """A small gateway that runs, and the port where operators ask it."""
+    admin, file = free_port(), dir / "operated.toml"
+    file.write_text(f"""
+[server]
+listen = ["127.0.0.1:0"]
+admin_listen = "127.0.0.1:{admin}"
+state_dir = "state"
+[[routes]]
+host = "shop.example.com"
+upstream = "http://127.0.0.1:3000"
+auth = "none"
+""")
+    gateway = Process(wxgate, "run", "--config", file)
+    gateway.match("admin paths on")
+    return gateway, admin
 
 
 def seconds(text):
