@@ -169,12 +169,12 @@ pub async fn start_on(plan: Plan, inherited: impl Into<Inherited>) -> Result<Run
     let inherited = inherited.into();
     let sockets = Sockets::of(&plan, inherited.sockets)?;
     let predecessor = inherited.predecessor;
-    let gone = |error| StartError::Predecessor(error);
     let (fixed, h2c) = (Fixed::of(&plan), plan.server.h2c);
     let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let threads = plan.server.threads.map_or_else(cores, NonZeroUsize::get);
     if let Some(predecessor) = &predecessor {
-        predecessor.leaves_the_store().await.map_err(gone)?;
+        let freed = predecessor.leaves_the_store().await;
+        freed.map_err(StartError::Predecessor)?;
     }
     let lasting = open_lasting(&plan, predecessor.is_some()).await?;
     let assembled = assemble(plan, &lasting, None)?;
