@@ -16,7 +16,7 @@ use crate::reply::Reply;
 use crate::revocation::SessionId;
 use crate::route::{LoginAccount, Need, OutsideWeChat, Route, Snapshot};
 use crate::session::{Millis, Session, Sessions};
-use crate::signing::{MAX_TOKEN, Purpose, SealError};
+use crate::signing::{self, MAX_TOKEN, Purpose, SealError};
 use crate::signon::{Ask, Binding, SIGN_ON_PATH};
 use crate::wechat::{Scope, State};
 
@@ -234,10 +234,7 @@ impl Login {
     fn read(sessions: &Sessions, token: &[u8]) -> Option<Self> {
         let mut room = [0; MAX_TOKEN];
         let opened = sessions.keys().open(Purpose::Login, token, &mut room)?;
-        let (wire, rest) = postcard::take_from_bytes::<Wire<'_>>(opened.payload).ok()?;
-        if !rest.is_empty() {
-            return None;
-        }
+        let wire: Wire<'_> = signing::whole(opened.payload)?;
         let host = Host::new(wire.host)?;
         // Whether it stays at the host does not depend on the scheme.
         let origin = PublicOrigin::of(PublicScheme::Https, &host);

@@ -24,7 +24,7 @@ use crate::cookies::{self, CookieSettings, Found, MaxAge};
 use crate::origin::Host;
 use crate::revocation::{Revocation, Revocations, SessionId, Subject};
 use crate::route::{LoginAccount, Need};
-use crate::signing::{Keyring, MAX_TOKEN, Purpose};
+use crate::signing::{self, Keyring, MAX_TOKEN, Purpose};
 use crate::wechat::{Grant, OpenId, Profile, Scope, UnionId};
 
 /// Seconds since 1970: what sessions count in.
@@ -352,11 +352,7 @@ impl Sessions {
             .keys
             .open(purpose, token, room)
             .ok_or(NoSession::Forged)?;
-        let (wire, rest) =
-            postcard::take_from_bytes::<Wire<'_>>(opened.payload).map_err(|_| NoSession::Forged)?;
-        if !rest.is_empty() {
-            return Err(NoSession::Forged);
-        }
+        let wire: Wire<'_> = signing::whole(opened.payload).ok_or(NoSession::Forged)?;
         if wire.place != self.place(host) || wire.app_id != account.wechat.app_id().as_str() {
             return Err(NoSession::Elsewhere);
         }
@@ -446,10 +442,7 @@ impl Sessions {
 
     /// What [`Self::pack`] made: for what was kept sealed, and nothing else.
     pub fn unpack(bytes: &[u8]) -> Option<Session> {
-        let ((snapshot, wire), rest) = postcard::take_from_bytes::<(bool, Wire<'_>)>(bytes).ok()?;
-        if !rest.is_empty() {
-            return None;
-        }
+        let (snapshot, wire): (bool, Wire<'_>) = signing::whole(bytes)?;
         let session = Session::try_from(wire).ok()?;
         Some(Session {
             snapshot,

@@ -27,6 +27,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -247,6 +248,13 @@ impl Key {
 
 fn word_of(key: &Key) -> String {
     URL_SAFE_NO_PAD.encode(key.mac(Purpose::Admin, b"\0").finalize().into_bytes())
+}
+
+/// What `payload` says, if it says nothing else: what stands behind it would be
+/// another version's, or nobody's.
+pub fn whole<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Option<T> {
+    let (value, rest) = postcard::take_from_bytes(payload).ok()?;
+    rest.is_empty().then_some(value)
 }
 
 impl Keyring {

@@ -24,7 +24,7 @@ use crate::origin::{Host, ReturnTo};
 use crate::revocation::SessionId;
 use crate::route::Need;
 use crate::session::{Millis, Session, Sessions};
-use crate::signing::{Keyring, MAX_TOKEN, Purpose, SealError};
+use crate::signing::{self, Keyring, MAX_TOKEN, Purpose, SealError};
 use crate::store::Key;
 use crate::wechat::{Scope, State};
 
@@ -120,8 +120,7 @@ impl Ask {
     /// stands there, once.
     pub fn of_query(keys: &Keyring, query: &str) -> Option<Self> {
         let (binding, payload) = open(keys, Purpose::Ask, b"", &only(query, "ask")?)?;
-        let (wire, rest) = postcard::take_from_bytes::<AskWire<'_>>(&payload).ok()?;
-        rest.is_empty().then_some(())?;
+        let wire: AskWire<'_> = signing::whole(&payload)?;
         Some(Self {
             host: Host::new(wire.host)?,
             account: wire.account.to_owned(),
@@ -210,8 +209,7 @@ impl Ticket {
     pub fn of_query(keys: &Keyring, host: &Host, query: &str) -> Option<Self> {
         let context = host.as_str().as_bytes();
         let (binding, payload) = open(keys, Purpose::Ticket, context, &only(query, "t")?)?;
-        let (wire, rest) = postcard::take_from_bytes::<TicketWire<'_>>(&payload).ok()?;
-        rest.is_empty().then_some(())?;
+        let wire: TicketWire<'_> = signing::whole(&payload)?;
         Some(Self {
             session: Sessions::unpack(wire.session)?,
             binding,
