@@ -326,9 +326,8 @@ impl Callbacks {
         let home = endpoints::home(&asked.host, &self.routes);
         let session = endpoints::any_session(asked, &self.routes, &self.sessions, seconds(now));
         if session.is_some() {
-            let elsewhere = endpoints::home_elsewhere(&asked.host, &self.routes);
-            let home = elsewhere.as_deref().unwrap_or(home.as_str());
-            return Outcome::Go(Reply::redirect(home), "already_logged_in");
+            let home = endpoints::home_from(&asked.host, &self.routes);
+            return Outcome::Go(Reply::redirect(&home), "already_logged_in");
         }
         let counts = self.counts_at(&asked.host);
         match state {

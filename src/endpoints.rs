@@ -172,7 +172,14 @@ pub fn home_elsewhere(host: &Host, routes: &Routes) -> Option<String> {
     other.map(|other| home(other, routes).on(&routes.origin(other)))
 }
 
-/// The same for a login that has failed once, so that it does not go on for ever.
+/// Where a page at `host` leads that leads nowhere in particular: home, or to the
+/// home elsewhere.
+pub fn home_from(host: &Host, routes: &Routes) -> String {
+    let here = || home(host, routes).as_str().to_owned();
+    home_elsewhere(host, routes).unwrap_or_else(here)
+}
+
+/// [`login_path`] for a login that has failed once, so that it does not go on for ever.
 pub fn login_again(to: &ReturnTo) -> String {
     let path = login_path(to);
     let joint = if path.contains('?') { '&' } else { '?' };

@@ -427,11 +427,7 @@ impl Gateway {
     ) -> Reply {
         let origin = self.routes.origin(&asked.host);
         let address = to.on(&origin);
-        let home = endpoints::home_elsewhere(&asked.host, &self.routes).unwrap_or_else(|| {
-            endpoints::home(&asked.host, &self.routes)
-                .as_str()
-                .to_owned()
-        });
+        let home = endpoints::home_from(&asked.host, &self.routes);
         let login = endpoints::login_path(to);
         // A path that begins with two slashes is none by itself.
         let again = match to.reads_as_host() {
