@@ -5,6 +5,7 @@
 //! that is possible, with its place, what was found and what would be right. No
 //! message repeats a line of the file, for it might hold a secret.
 
+mod accounts;
 mod keys;
 mod mistakes;
 mod resolve;
@@ -21,8 +22,9 @@ use http::{HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use toml::Spanned;
 
+pub use accounts::PlannedAccount;
 pub use mistakes::{Mistake, Mistakes};
-pub use resolve::{Plan, PlannedAccount};
+pub use resolve::Plan;
 pub use tls::TlsPlan;
 
 use crate::identity::assertion;
