@@ -8,6 +8,7 @@
 //! page that says why.
 
 mod exchange;
+mod opened;
 mod shared;
 mod ticket;
 
@@ -17,14 +18,14 @@ use std::time::Duration;
 
 use moka::future::Cache;
 use sha2::{Digest as _, Sha256};
-use tracing::{info, warn};
+use tracing::warn;
 
 use self::exchange::{Complaints, Failure, Work, consequence, seconds};
 pub use self::ticket::Unasked;
 use crate::circuit::{Circuits, Kind, Shut};
 use crate::endpoints;
 use crate::limits::Logins;
-use crate::login::{self, Login};
+use crate::login::{self, Login, Opens};
 use crate::metrics::{AccountCounts, Metrics};
 use crate::origin::{Host, ReturnTo};
 use crate::reply::{Reply, Trouble};
@@ -263,12 +264,16 @@ impl Callbacks {
             let outcome = self.end(login, Trouble::SessionNotKept, None);
             return Judged::Done(counted(&counts, outcome));
         }
-        if let Some(session) = self.session(asked, &login, &account, now) {
-            if login.finished.is_some() {
-                counts.duplicates.add_one();
+        let again = login.finished.is_some();
+        let login = match self.unsettled(asked, login, &account, now) {
+            Ok(login) => login,
+            Err(outcome) => {
+                if again {
+                    counts.duplicates.add_one();
+                }
+                return Judged::Done(outcome);
             }
-            return Judged::Done(self.go_on(login, &session, "already_logged_in", now));
-        }
+        };
         if !login.listed {
             let outcome = self.not_begun_here(asked, login, &account, now);
             if matches!(outcome, Outcome::Show(_)) {
@@ -298,9 +303,13 @@ impl Callbacks {
 
     /// The account that `login` began with, if it is still served there.
     fn account(&self, login: &Login) -> Option<Arc<LoginAccount>> {
-        self.routes
-            .accounts_at(&login.host)
-            .into_iter()
+        let accounts = match &login.opens {
+            Opens::Payer(_) => self.routes.pay_accounts(&login.host),
+            Opens::Session | Opens::SessionThenPayer(_) | Opens::Ticket => {
+                self.routes.accounts_at(&login.host)
+            }
+        };
+        (accounts.into_iter())
             .find(|account| account.name.as_str() == login.account)
             .filter(|account| account.wechat.app_id().as_str() == login.app_id)
             .cloned()
@@ -324,8 +333,7 @@ impl Callbacks {
     /// home; the rest begin anew once, from an address without the code.
     fn without_login(&self, asked: &Asked<'_>, state: Option<&State>, now: Millis) -> Outcome {
         let home = endpoints::home(&asked.host, &self.routes);
-        let session = endpoints::any_session(asked, &self.routes, &self.sessions, seconds(now));
-        if session.is_some() {
+        if self.is_at_home(asked, now) {
             let home = endpoints::home_from(&asked.host, &self.routes);
             return Outcome::Go(Reply::redirect(&home), "already_logged_in");
         }
@@ -355,17 +363,6 @@ impl Callbacks {
             _ => "",
         };
         self.memory.metrics.account(name)
-    }
-
-    fn go_on(&self, login: Login, session: &Session, reason: &'static str, now: Millis) -> Outcome {
-        let landing = || endpoints::landing(&login.to, &login.host, &self.routes);
-        let ticket = self.ticket_for(&login, session, now);
-        let reply = Reply::redirect(&ticket.unwrap_or_else(landing));
-        let reply = match login.finished {
-            Some(_) => reply,
-            None => reply.with_cookie(&login.finish(&self.sessions, now)),
-        };
-        Outcome::Go(reply, reason)
     }
 
     fn end(&self, login: Login, trouble: Trouble, errcode: Option<Errcode>) -> Outcome {
@@ -432,12 +429,8 @@ impl Callbacks {
                 if first {
                     counts.logins.add_one(AccountCounts::OK);
                 }
-                let cookie = self.sessions.write(&session, &account, seconds(now));
-                info!(host = %login.host, account = account.name.as_str(), "a visitor logged in");
-                match self.go_on(login, &session, "logged_in", now) {
-                    Outcome::Go(reply, reason) => Outcome::Go(reply.with_cookie(&cookie), reason),
-                    shown @ Outcome::Show(_) => shown,
-                }
+                let said = ("logged_in", "a visitor logged in");
+                self.opened(asked, login, &account, &session, said, now)
             }
             Err(failure) => {
                 let outcome = self.after_failure(asked, login, &account, failure, now);
@@ -501,6 +494,9 @@ impl Callbacks {
     /// Whether the page that `login` is for lets snapshot pages' visitors look
     /// around.
     fn admits_snapshots(&self, login: &Login) -> bool {
+        if matches!(login.opens, Opens::Payer(_)) {
+            return false;
+        }
         if let Some(query) = Ask::query_of(&login.to) {
             let ask = Ask::of_query(self.sessions.keys(), query);
             return ask.is_some_and(|ask| ask.snapshots);
@@ -577,6 +573,7 @@ impl Callbacks {
             account,
             need: login.need,
             instead_of: login.instead_of,
+            opens: login.opens.clone(),
             attempt: login.state.attempt() + 1,
             route: self.route(&login),
             to: login.to,

@@ -8,6 +8,7 @@
 mod accounts;
 mod keys;
 mod mistakes;
+mod pay;
 mod resolve;
 mod routes;
 mod tls;
@@ -31,8 +32,8 @@ use crate::identity::assertion;
 use crate::limits::{self, BodySize, Seconds};
 use crate::origin::{Host, PublicOrigin, PublicScheme};
 use crate::route::{
-    AccountName, Auth, HostPattern, OutsideWeChat, Period, Route, RoutePath, SessionCookie,
-    Snapshot,
+    AccountName, Auth, HostPattern, LoginAccount, OutsideWeChat, Period, Route, RoutePath,
+    SessionCookie, Snapshot,
 };
 use crate::secret::SecretSource;
 use crate::session;
@@ -229,6 +230,7 @@ struct RouteTable {
     path: RoutePath,
     upstream: Spanned<crate::upstream::Table>,
     account: Option<Spanned<AccountName>>,
+    pay_account: Option<Spanned<AccountName>>,
     #[serde(default)]
     auth: Auth,
     #[serde(default)]
@@ -334,6 +336,15 @@ impl Plan {
             .account
             .as_ref()
             .filter(|_| route.auth != Auth::None)?;
+        self.way_with(account, route)
+    }
+
+    /// The same for their second login, with the account under which they pay.
+    pub fn paying_by_way_of<'r>(&self, route: &'r Route) -> Option<&'r Host> {
+        self.way_with(route.pay_account.as_ref()?, route)
+    }
+
+    fn way_with<'r>(&self, account: &'r LoginAccount, route: &Route) -> Option<&'r Host> {
         let straight = routes::returns_to(&route.host, account, &self.cookies);
         (!straight).then(|| account.wechat.callback_origin().host())
     }

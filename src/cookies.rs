@@ -18,7 +18,10 @@ pub struct CookieSettings {
     session_prefix: String,
     login_prefix: String,
     snapshot_prefix: String,
+    pay_prefix: String,
     pending: String,
+    /// What the names of all but the logins' begin with.
+    stem: String,
     domain: Option<String>,
     same_site: SameSite,
     secure: bool,
@@ -86,7 +89,9 @@ impl CookieSettings {
             session_prefix: format!("{root_path}{name}_"),
             login_prefix: format!("{any_path}{name}-login-"),
             snapshot_prefix: format!("{root_path}{name}-snapshot-"),
+            pay_prefix: format!("{root_path}{name}-pay-"),
             pending: format!("{root_path}{name}-pending"),
+            stem: format!("{root_path}{name}"),
             domain,
             same_site: match same_site {
                 SameSiteSetting::Lax => SameSite::Lax,
@@ -104,6 +109,12 @@ impl CookieSettings {
     /// The name of the cookie of a snapshot page's visitor, likewise.
     pub fn snapshot_name(&self, account: &str) -> String {
         format!("{}{account}", self.snapshot_prefix)
+    }
+
+    /// The name of the cookie of a visitor's openid with the account under which
+    /// they pay, likewise.
+    pub fn pay_name(&self, account: &str) -> String {
+        format!("{}{account}", self.pay_prefix)
     }
 
     /// The name of the cookie of the login whose state begins with `piece`.
@@ -168,10 +179,14 @@ impl CookieSettings {
     }
 
     fn is_ours(&self, name: &[u8]) -> bool {
-        name.starts_with(self.session_prefix.as_bytes())
-            || name.starts_with(self.login_prefix.as_bytes())
-            || name.starts_with(self.snapshot_prefix.as_bytes())
-            || name == self.pending.as_bytes()
+        // Most are none of ours, and two looks tell.
+        let begins = |prefix: &String| name.starts_with(prefix.as_bytes());
+        let at_root = begins(&self.stem)
+            && (begins(&self.session_prefix)
+                || begins(&self.snapshot_prefix)
+                || begins(&self.pay_prefix)
+                || name == self.pending.as_bytes());
+        at_root || begins(&self.login_prefix)
     }
 
     /// Whether the `Set-Cookie` value `line` would write one of the gateway's.
@@ -305,7 +320,7 @@ mod tests {
         assert_eq!(
             for_app(
                 &[
-                    "__Host-wxgate_other=v; a=1",
+                    "__Host-wxgate_other=v; a=1; __Host-wxgate-pay-pay=p",
                     "__Secure-wxgate-login-ab=w; b=2; __Host-wxgate-pending=ab"
                 ],
                 Some("__Host-wxgate_shop")

@@ -21,7 +21,7 @@ use crate::reply::{Reply, Trouble};
 use crate::request::{Asked, Kind};
 use crate::revocation::show_id;
 use crate::route::{Decided, LoginAccount, Routes};
-use crate::session::{Carried, Now, Session, Sessions};
+use crate::session::{Carried, Now, Payer, Session, Sessions};
 use crate::signon::{Ask, SIGN_ON_PATH, TICKET_PATH};
 
 /// The prefix of the gateway's own paths.
@@ -265,9 +265,39 @@ pub fn openid(session: &Session) -> Reply {
     )
 }
 
+/// Who the visitor of `session` is with the accounts under which they pay at this
+/// host, as far as that is known.
+pub fn payers(
+    asked: &Asked<'_>,
+    routes: &Routes,
+    sessions: &Sessions,
+    session: &Session,
+    now: Now,
+) -> Vec<(Arc<LoginAccount>, Payer)> {
+    let accounts = routes.pay_accounts(&asked.host).into_iter();
+    let known = accounts.filter_map(|account| {
+        let lines = asked.cookie_lines();
+        let found = sessions.read_payer(lines, &asked.host, account, session, now);
+        Some((Arc::clone(account), found.ok()?.payer))
+    });
+    known.collect()
+}
+
 /// `me`: all that the app is told, and the session's id, by which an operator
 /// can end it.
-pub fn me(account: &LoginAccount, session: &Session, sessions: &Sessions) -> Reply {
+pub fn me(
+    account: &LoginAccount,
+    session: &Session,
+    payers: &[(Arc<LoginAccount>, Payer)],
+    sessions: &Sessions,
+) -> Reply {
+    let pay = payers.iter().map(|(account, payer)| {
+        json!({
+            "account": account.name.as_str(),
+            "app_id": payer.app_id(),
+            "openid": payer.openid().as_str(),
+        })
+    });
     let data: Value = json!({
         "session": show_id(session.id()),
         "openid": session.openid().as_str(),
@@ -279,6 +309,7 @@ pub fn me(account: &LoginAccount, session: &Session, sessions: &Sessions) -> Rep
         "scope": session.scope().as_str(),
         "opened": session.opened(),
         "ends": sessions.ends(session),
+        "pay": pay.collect::<Vec<Value>>(),
     });
     Reply::json(StatusCode::OK, &json!({"code": 0, "data": data}))
 }
@@ -308,6 +339,8 @@ pub fn logout(
         .into_iter()
         .flat_map(|account| sessions.forget(&asked.host, account))
         .collect();
+    let payers = routes.pay_accounts(&asked.host).into_iter();
+    gone.extend(payers.map(|account| sessions.forget_payer(&asked.host, account)));
     gone.extend(login::forget_all(
         sessions,
         &asked.host,

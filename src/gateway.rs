@@ -15,6 +15,7 @@ mod forward;
 mod fresh;
 mod https;
 mod live;
+mod pay;
 mod record;
 mod response;
 mod sign_on;
@@ -410,14 +411,19 @@ impl ProxyHttp for Live {
                 None => connection::lasts(kind, std::future::pending()),
             }
         }
-        if let Some(Permit::Vouched(_, account, carried)) = &visit.permit
-            && carried.renew
+        if let Some(Permit::Vouched(route, account, carried)) = &visit.permit
+            && (carried.renew || carried.paying.is_some())
             && !response.status.is_informational()
             && !response::is_shared(response)
         {
-            gateway.count_session(account, "renewed");
-            let cookie = gateway.sessions.write(&carried.session, account, visit.now);
-            response.append_header(header::SET_COOKIE, cookie)?;
+            if carried.renew {
+                gateway.count_session(account, "renewed");
+                let cookie = gateway.sessions.write(&carried.session, account, visit.now);
+                response.append_header(header::SET_COOKIE, cookie)?;
+            }
+            if let Some(cookie) = gateway.renewed_payer(route, carried, visit.now) {
+                response.append_header(header::SET_COOKIE, cookie)?;
+            }
         }
         gateway.keep_to_https(downstream, response)?;
         let old = downstream.req_header().version < Version::HTTP_11;

@@ -15,7 +15,7 @@ use pingora::http::RequestHeader;
 
 use crate::request::{Names, folded, take_away};
 use crate::secret::Secret;
-use crate::session::Session;
+use crate::session::{Payer, Session};
 use crate::upstream::folded_says_where_from;
 use crate::wechat::authorize::COMPONENT;
 
@@ -75,7 +75,7 @@ pub fn overrides_method(name: &str) -> bool {
 }
 
 /// Every name that is written here for one visitor or another.
-pub const WRITTEN: [&str; 9] = [
+pub const WRITTEN: [&str; 11] = [
     "x-wechat-openid",
     "x-wechat-appid",
     "x-wechat-scope",
@@ -85,6 +85,8 @@ pub const WRITTEN: [&str; 9] = [
     "x-wechat-snapshot",
     "x-wechat-assertion",
     "x-wechat-access-token",
+    "x-wechat-pay-openid",
+    "x-wechat-pay-appid",
 ];
 
 /// Whether an app could take `name` for one of the identity headers.
@@ -140,6 +142,15 @@ pub fn vouch(request: &mut RequestHeader, session: &Session) -> pingora::Result<
         request.insert_header("X-WeChat-Snapshot", "1")?;
     }
     Ok(())
+}
+
+/// Writes who pays, beside the session that [`vouch`] wrote.
+///
+/// # Errors
+/// When a value cannot stand in a header, which none of a payer's does.
+pub fn vouch_payer(request: &mut RequestHeader, payer: &Payer) -> pingora::Result<()> {
+    request.insert_header("X-WeChat-Pay-OpenId", payer.openid().as_str())?;
+    request.insert_header("X-WeChat-Pay-AppId", payer.app_id())
 }
 
 /// Writes the visitor's access token, for a route that asks for it: call after

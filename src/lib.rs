@@ -7,7 +7,8 @@
 //! listener → which host and path? (route, decided once)
 //!   /.wxgate/…                     → the gateway's own endpoints
 //!   auth = "none"                  → strip identity headers → app
-//!   session cookie good            → strip, vouch, forward  → app
+//!   session cookie good            → strip, vouch, forward  → app          (with pay_account, inside WeChat, once it is known
+//!                                                                           who the visitor is under that, too)
 //!   auth = "optional", no session  → strip → app
 //!   a navigation, inside WeChat    → remember the target, 302 to WeChat (or a page that asks, or keeps the fragment),
 //!                                    or to the callback's host, and from there back with a ticket
@@ -207,6 +208,14 @@
 //! | a logout that leaves the other hosts' sessions | own | one session id at all hosts | `signon::a_logout_at_one_host_ends_the_session_at_all` |
 //! | who somebody is, or where they go, in an address, a referrer, a cache, a log | own | both are sealed, `no-referrer`, `no-store`; no query in the log | `signon::the_first_visit_to_each_host_ends_where_it_was_going_and_wechat_is_asked_once`, `signon::what_crosses_is_kept_by_no_cache_and_told_to_no_other_site`, `secrets::nothing_secret_is_said_at_any_level` |
 //! | two hosts that send a visitor to and fro | own | attempts in the ask and the ticket, rounds in the login cookies | `signon::browsers_that_keep_too_little_are_stopped`, `signon::a_ticket_never_taken_ends_on_a_page` |
+//! | **Who pays, beside a session** | | | |
+//! | one visitor's openid to pay with beside another's session: a cookie that stayed, was copied, or came from elsewhere | own | it carries the session's id, host and appid inside its signature | `pay::a_payer_counts_beside_their_own_session_alone`, `pay::whoever_logs_in_anew_as_somebody_else_pays_as_themselves`, `pay::what_was_made_for_anything_else_tells_of_nobody`, `pay::what_one_host_was_told_is_nothing_at_another` |
+//! | what tells who pays, taken for a session; a session, taken for who pays | own | a purpose and a cookie of its own | `pay::a_payer_is_no_session_and_a_session_no_payer`, `pay::what_was_made_for_anything_else_tells_of_nobody` |
+//! | somebody's earlier login at the callback's host, given along | own | the ask says that WeChat is asked anew, and that nothing stays there | `pay::nobodys_earlier_login_at_the_callback_stands_beside_anothers_session`, `pay::by_way_of_other_hosts_both_arrive_and_nothing_of_it_stays_there` |
+//! | a second login that ends beside another session than it began beside | own | `login::Opens::Payer` has its id | `pay::a_login_whose_session_is_gone_opens_nothing_and_spends_nothing`, `pay::a_ticket_for_the_second_openid_is_for_its_own_browser_and_session`, `pay::another_browser_with_the_same_link_gets_nothing_beside_its_session` |
+//! | a logout that leaves who pays | own | one id for both | `pay::a_logout_ends_both_and_a_copy_of_both_is_worth_nothing`, `pay::an_operator_ends_both_by_any_of_their_names` |
+//! | two logins that take turns for ever | own | rounds of the first count those of the second | `pay::browsers_that_keep_too_little_of_both_are_stopped`, `login::rounds_of_a_second_login_are_those_beside_one_session` |
+//! | a path that reaches the route that tells who pays by another spelling | own | `route::Route::covers` | `pay::a_path_that_could_be_read_as_that_of_a_route_that_tells_more_is_none` |
 //! | **Secrets and the process** | | | |
 //! | tokens read from a store's disk, or put under another session | own | an AEAD, a key for each session, the visitor inside | `signing::a_record_opens_under_its_own_name_and_context_alone` |
 //! | an access token for whoever asks for the header | own | `identity::strip`, `identity::lend` on routes that say so | `tokens::an_app_gets_the_access_token_where_the_route_says_so_and_nowhere_else` |

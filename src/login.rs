@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::cookies::{self, CookieSettings, MaxAge};
 use crate::origin::{Host, PublicOrigin, PublicScheme, ReturnTo};
 use crate::reply::Reply;
+use crate::request::Asked;
 use crate::revocation::SessionId;
 use crate::route::{LoginAccount, Need, OutsideWeChat, Route, Snapshot};
 use crate::session::{Millis, Session, Sessions};
@@ -48,6 +49,8 @@ pub struct Login {
     pub need: Need,
     /// The session that is not enough, whatever it tells: its tokens are gone.
     pub instead_of: Option<SessionId>,
+    /// What it ends with.
+    pub opens: Opens,
     /// Where the visitor wanted to go.
     pub to: ReturnTo,
     /// When it began.
@@ -58,6 +61,33 @@ pub struct Login {
     /// list of logins in flight. The list's name binds it to this very host,
     /// while any host of the domain can add a cookie for the callback.
     pub listed: bool,
+}
+
+/// What a login ends with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Opens {
+    /// A session.
+    Session,
+    /// A session, and then a login with the account of this name, under which the
+    /// visitor pays.
+    SessionThenPayer(String),
+    /// That second login: who pays, beside the session with this id.
+    Payer(SessionId),
+    /// A ticket for the host that asked, and nothing that stays here.
+    Ticket,
+}
+
+impl Opens {
+    /// What the login with its account ends with that a request for `route` begins:
+    /// wherever WeChat can be asked in silence, who pays is asked right behind.
+    pub fn for_route(route: &Route, asked: &Asked<'_>) -> Self {
+        match &route.pay_account {
+            Some(pays) if route.leads_to_wechat(asked) => {
+                Self::SessionThenPayer(pays.name.as_str().to_owned())
+            }
+            _ => Self::Session,
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,6 +102,7 @@ struct Wire<'a> {
     finished: Option<u64>,
     tokens: bool,
     instead_of: Option<SessionId>,
+    opens: Opens,
 }
 
 /// What a new login is about.
@@ -85,6 +116,8 @@ pub struct Start<'a> {
     pub need: Need,
     /// The session that is not enough, whatever it tells.
     pub instead_of: Option<SessionId>,
+    /// What it ends with.
+    pub opens: Opens,
     /// Where the visitor wants to go.
     pub to: ReturnTo,
     /// Which try this is, from 0.
@@ -107,9 +140,12 @@ impl Start<'_> {
             app_id: wechat.app_id().as_str().to_owned(),
             need: self.need,
             instead_of: self.instead_of,
-            snapshots: (self.route).is_some_and(|route| route.snapshot == Snapshot::ReadOnly),
+            // What a snapshot page's visitor would pay with is made up too.
+            snapshots: !matches!(self.opens, Opens::Payer(_))
+                && (self.route).is_some_and(|route| route.snapshot == Snapshot::ReadOnly),
             outside: (self.route)
                 .is_some_and(|route| route.outside_wechat == OutsideWeChat::Redirect),
+            fresh: matches!(self.opens, Opens::Payer(_)),
             binding: Binding::of(state),
             attempt: self.attempt,
             made: now,
@@ -138,6 +174,7 @@ pub fn start<'h>(
         app_id: start.account.wechat.app_id().as_str().to_owned(),
         need: start.need,
         instead_of: start.instead_of,
+        opens: start.opens,
         to: start.to,
         started: now,
         finished: None,
@@ -248,6 +285,7 @@ impl Login {
                 tokens: wire.tokens,
             },
             instead_of: wire.instead_of,
+            opens: wire.opens,
             to: ReturnTo::of_request(&origin, wire.to)?,
             started: wire.started,
             finished: wire.finished,
@@ -267,6 +305,7 @@ impl Login {
             finished: self.finished,
             tokens: self.need.tokens,
             instead_of: self.instead_of,
+            opens: self.opens.clone(),
         };
         let payload = postcard::to_stdvec(&wire).unwrap_or_default();
         let token = sessions.keys().seal(Purpose::Login, &payload);
@@ -305,13 +344,29 @@ impl Login {
         self.need.is_met_by(session.has()) && self.instead_of.as_ref() != Some(session.id())
     }
 
+    /// Whether this browser has no need of this login if it kept what `other` ended
+    /// with.
+    fn repeats(&self, other: &Self) -> bool {
+        let alike = other.account == self.account && other.need == self.need;
+        match (&self.opens, &other.opens) {
+            // Of who pays there is one beside each session.
+            (Opens::Payer(own), Opens::Payer(theirs)) => alike && own == theirs,
+            (Opens::Payer(_), _) => false,
+            // Nothing is kept: only the same ask again is a repetition.
+            (Opens::Ticket, _) => alike && self.to == other.to,
+            // Each began beside a session, which was not kept then.
+            (_, Opens::Payer(_)) => true,
+            (_, _) => alike,
+        }
+    }
+
     /// How many logins of the same kind this browser finished just before
     /// this one began. A browser that keeps the session needs none; tabs that
     /// log in side by side begin before the others finish.
     pub fn rounds_before(&self, others: &[Login]) -> usize {
         others
             .iter()
-            .filter(|other| other.account == self.account && other.need == self.need)
+            .filter(|other| self.repeats(other))
             .filter(|other| {
                 other
                     .finished
@@ -338,6 +393,7 @@ mod tests {
             app_id: "wx1".to_owned(),
             need: BASE,
             instead_of: None,
+            opens: Opens::Session,
             to: ReturnTo::root(),
             started,
             finished,
@@ -355,6 +411,38 @@ mod tests {
         assert_eq!(login(19, None).rounds_before(&chain), 3);
         let tabs = [login(10, Some(15)), login(11, Some(16)), login(12, None)];
         assert_eq!(login(13, None).rounds_before(&tabs), 0);
+    }
+
+    #[test]
+    fn rounds_of_a_second_login_are_those_beside_one_session() {
+        let opening = |opens, started, finished| Login {
+            opens,
+            ..login(started, finished)
+        };
+        let payer = |id, at| opening(Opens::Payer([id; 16]), at, Some(at + 1));
+        let before = [
+            payer(1, 10),
+            payer(1, 20),
+            payer(2, 30),
+            login(40, Some(41)),
+        ];
+        let now = |opens| opening(opens, 50, None).rounds_before(&before);
+        assert_eq!(now(Opens::Payer([1; 16])), 2);
+        assert_eq!(now(Opens::Payer([2; 16])), 1);
+        assert_eq!(now(Opens::Payer([3; 16])), 0);
+        // Whoever logs in anew has lost the sessions that those began beside.
+        assert_eq!(now(Opens::Session), 4);
+        assert_eq!(now(Opens::SessionThenPayer("pay".to_owned())), 4);
+        // Other hosts ask again and again, each for its own visitor.
+        let mut asks = [10, 20, 30].map(|at| opening(Opens::Ticket, at, Some(at + 1)));
+        let origin = PublicOrigin::of(PublicScheme::Https, &Host::new("a.example").unwrap());
+        for (at, ask) in asks.iter_mut().enumerate() {
+            ask.to = ReturnTo::of_request(&origin, &format!("/?{at}")).unwrap();
+        }
+        let mut again = opening(Opens::Ticket, 50, None);
+        assert_eq!(again.rounds_before(&asks), 0);
+        again.to = asks[1].to.clone();
+        assert_eq!(again.rounds_before(&asks), 1);
     }
 
     /// The logins that a callback to `host` finds among `lines`.
@@ -409,6 +497,7 @@ mod tests {
                 finished: None,
                 tokens: false,
                 instead_of: None,
+                opens: Opens::Session,
             };
             let payload = postcard::to_stdvec(&wire).unwrap();
             let token = sessions.keys().seal(Purpose::Login, &payload);

@@ -23,6 +23,7 @@ pub use self::settings::{
 };
 use crate::limits::BodySize;
 use crate::origin::{Host, PublicOrigin, PublicScheme};
+use crate::request::Asked;
 use crate::upstream::Upstream;
 use crate::wechat::account::VerifyFile;
 use crate::wechat::{Account, Scope};
@@ -38,6 +39,9 @@ pub struct LoginAccount {
     pub session_cookie: String,
     /// The name of the cookie of a snapshot page's visitor.
     pub snapshot_cookie: String,
+    /// The name of the cookie that tells the openid with this account beside a
+    /// session with another.
+    pub pay_cookie: String,
 }
 
 /// What a route asks of a session.
@@ -50,6 +54,12 @@ pub struct Need {
 }
 
 impl Need {
+    /// An openid and nothing else, for which nobody is asked.
+    pub const OPENID: Self = Self {
+        scope: Scope::Base,
+        tokens: false,
+    };
+
     /// Both needs in one.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
@@ -80,6 +90,8 @@ pub struct Route {
     pub auth: Auth,
     /// Whose visitors; a route without login has none.
     pub account: Option<Arc<LoginAccount>>,
+    /// Under which other account they pay.
+    pub pay_account: Option<Arc<LoginAccount>>,
     /// What visitors are asked for.
     pub scope: Scope,
     /// What browsers outside WeChat get.
@@ -135,6 +147,11 @@ impl Route {
         }
     }
 
+    /// Whether a browser that opens a page here can be sent to WeChat.
+    pub fn leads_to_wechat(&self, asked: &Asked<'_>) -> bool {
+        self.outside_wechat == OutsideWeChat::Redirect || asked.inside_wechat()
+    }
+
     /// What it asks of a session.
     pub fn need(&self) -> Need {
         Need {
@@ -153,7 +170,16 @@ impl Route {
     fn covers(&self, other: &Self) -> bool {
         let methods = other.methods.is_empty()
             || (!self.methods.is_empty() && self.methods.iter().all(|method| other.takes(method)));
-        methods && self.max_body <= other.max_body && self.admits_for(other)
+        methods
+            && self.max_body <= other.max_body
+            && self.admits_for(other)
+            && self.tells_who_pays_for(other)
+    }
+
+    /// Whether what is told here of who pays is all that is told at `other`.
+    fn tells_who_pays_for(&self, other: &Self) -> bool {
+        let name = |route: &Self| (route.pay_account.as_ref()).map(|account| account.name.clone());
+        other.pay_account.is_none() || name(self) == name(other)
     }
 
     /// Whether a consent that was withdrawn is found out here as soon as at
@@ -274,7 +300,8 @@ impl Routes {
                 continue;
             }
             seen.insert(key, at);
-            if let Some(account) = (route.account.as_ref()).filter(|_| route.auth != Auth::None) {
+            let accounts = route.account.iter().chain(&route.pay_account);
+            for account in accounts.filter(|_| route.auth != Auth::None) {
                 let origin = account.wechat.callback_origin();
                 table.origins.insert(origin.host().clone(), origin.clone());
                 let back = table.callbacks.entry(origin.host().clone()).or_default();
@@ -418,6 +445,20 @@ impl Routes {
         accounts
     }
 
+    /// Every account under which visitors of `host` pay, beside a session with
+    /// another.
+    pub fn pay_accounts(&self, host: &Host) -> Vec<&Arc<LoginAccount>> {
+        let routes = (self.sites.get(host).into_iter()).flat_map(|site| site.routes.values());
+        let mut accounts: Vec<&Arc<LoginAccount>> = Vec::new();
+        for account in routes.filter_map(|route| route.pay_account.as_ref()) {
+            if !accounts.iter().any(|known| known.name == account.name) {
+                accounts.push(account);
+            }
+        }
+        accounts.sort_by(|one, other| one.name.cmp(&other.name));
+        accounts
+    }
+
     /// Every account that a route of `host` uses, the root's first; where it has
     /// no routes, those whose callback it is.
     pub fn accounts(&self, host: &Host) -> Vec<&Arc<LoginAccount>> {
@@ -501,6 +542,7 @@ mod tests {
             upstream: Upstream::try_from("http://127.0.0.1:1".to_owned()).unwrap(),
             auth,
             account: None,
+            pay_account: None,
             scope: Scope::Base,
             outside_wechat: OutsideWeChat::Page,
             session_cookie: SessionCookie::Forward,
@@ -535,6 +577,7 @@ mod tests {
             }),
             session_cookie: String::new(),
             snapshot_cookie: String::new(),
+            pay_cookie: String::new(),
         });
         let callback = account.wechat.callback_origin().host().clone();
         let with = |host: &str| {

@@ -10,6 +10,7 @@
 //! argument, in seconds since 1970.
 
 mod examined;
+mod pay;
 mod settings;
 
 use std::fmt;
@@ -18,7 +19,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::examined::{Examined, Told};
+pub use self::examined::{Examined, ExaminedPayer, Told};
+pub use self::pay::{Payer, Paying};
 pub use self::settings::{CookieDomain, CookieName, Lifetime, Table};
 use crate::cookies::{self, CookieSettings, Found, MaxAge};
 use crate::origin::Host;
@@ -151,6 +153,9 @@ pub struct Carried {
     pub session: Session,
     /// Whether its cookie is to be written anew.
     pub renew: bool,
+    /// Who the visitor is with the account under which they pay, where the route
+    /// asks for that and it is known.
+    pub paying: Option<Box<Paying>>,
 }
 
 /// Opens, reads and writes sessions.
@@ -362,7 +367,11 @@ impl Sessions {
         let mut session = Session::try_from(wire)?;
         session.seen = now.max(session.seen);
         session.snapshot = snapshot;
-        Ok(Carried { session, renew })
+        Ok(Carried {
+            session,
+            renew,
+            paying: None,
+        })
     }
 
     fn in_time(&self, wire: &Wire<'_>, now: Now) -> Result<(), NoSession> {
@@ -672,6 +681,7 @@ pub(crate) mod tests {
             wechat: crate::wechat::Account::new(parts),
             session_cookie: "__Host-wxgate_shop".to_owned(),
             snapshot_cookie: "__Host-wxgate-snapshot-shop".to_owned(),
+            pay_cookie: "__Host-wxgate-pay-shop".to_owned(),
         }
     }
 

@@ -54,6 +54,8 @@ pub enum Purpose {
     Login,
     /// A snapshot page's visitor, who is nobody.
     Snapshot,
+    /// A visitor's openid with the account under which they pay, beside a session.
+    Pay,
     /// A session's tokens, in the store.
     Tokens,
     /// What an exchange led to, in the store.
@@ -74,6 +76,7 @@ impl Purpose {
             Self::Session => b's',
             Self::Login => b'l',
             Self::Snapshot => b'n',
+            Self::Pay => b'p',
             Self::Tokens => b't',
             Self::Flight => b'f',
             Self::Admin => b'a',

@@ -72,6 +72,9 @@ pub struct Ask {
     pub snapshots: bool,
     /// Whether a browser that is not WeChat's may be sent to WeChat.
     pub outside: bool,
+    /// Whether WeChat is to be asked now, whoever has a session there, and none is
+    /// to stay there: the openid goes beside another's session.
+    pub fresh: bool,
     /// The login that it is for.
     pub binding: Binding,
     /// Which try that is, from 0.
@@ -90,6 +93,7 @@ struct AskWire<'a> {
     instead_of: Option<SessionId>,
     snapshots: bool,
     outside: bool,
+    fresh: bool,
     attempt: u8,
     made: u64,
 }
@@ -109,6 +113,7 @@ impl Ask {
             instead_of: self.instead_of,
             snapshots: self.snapshots,
             outside: self.outside,
+            fresh: self.fresh,
             attempt: self.attempt,
             made: self.made,
         };
@@ -132,6 +137,7 @@ impl Ask {
             instead_of: wire.instead_of,
             snapshots: wire.snapshots,
             outside: wire.outside,
+            fresh: wire.fresh,
             binding,
             attempt: wire.attempt,
             made: wire.made,
@@ -300,6 +306,7 @@ mod tests {
             instead_of: None,
             snapshots: false,
             outside: false,
+            fresh: false,
             binding: Binding::of(state),
             attempt: 1,
             made: NOW,

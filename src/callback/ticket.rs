@@ -9,12 +9,12 @@
 
 use std::sync::Arc;
 
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::exchange::seconds;
 use super::{Callbacks, Outcome, counted, goes_round, show};
 use crate::endpoints;
-use crate::login::{self, Login};
+use crate::login::{self, Login, Opens};
 use crate::metrics::AccountCounts;
 use crate::origin::Host;
 use crate::reply::{Reply, Trouble};
@@ -68,7 +68,10 @@ impl Callbacks {
                 && account.wechat.callback_origin().host() == here
                 && !self.sessions.is_direct(&ask.host, account)
         };
-        let accounts = self.routes.accounts(&ask.host);
+        let accounts = match ask.fresh {
+            true => self.routes.pay_accounts(&ask.host),
+            false => self.routes.accounts(&ask.host),
+        };
         let account = accounts.into_iter().find(serves).cloned();
         let account = account.ok_or(Unasked::Elsewhere)?;
         match ask.is_alive(now) {
@@ -97,7 +100,9 @@ impl Callbacks {
     ) -> Option<String> {
         let query = Ask::query_of(&login.to)?;
         let (ask, account) = self.ask(query, &login.host, now).ok()?;
-        let ours = account.name.as_str() == login.account && ask.is_met_by(session);
+        let ours = account.name.as_str() == login.account
+            && ask.is_met_by(session)
+            && ask.fresh == (login.opens == Opens::Ticket);
         ours.then(|| self.ticket(&ask, session.clone(), now).ok())?
     }
 
@@ -128,13 +133,16 @@ impl Callbacks {
             let outcome = self.end(login, Trouble::SessionNotKept, None);
             return (counted(&counts, outcome), about);
         }
-        if let Some(session) = self.session(asked, &login, &account, now) {
-            if login.finished.is_some() {
-                counts.duplicates.add_one();
+        let again = login.finished.is_some();
+        let login = match self.unsettled(asked, login, &account, now) {
+            Ok(login) => login,
+            Err(outcome) => {
+                if again {
+                    counts.duplicates.add_one();
+                }
+                return (outcome, about);
             }
-            let outcome = self.go_on(login, &session, "already_logged_in", now);
-            return (outcome, about);
-        }
+        };
         let outcome = self.take(ticket, asked, login, &account, now).await;
         counts.logins.add_one(match &outcome {
             Outcome::Go(_, TAKEN) => AccountCounts::OK,
@@ -167,12 +175,8 @@ impl Callbacks {
         }
         match self.admitted(ticket, &login, account, now) {
             Ok(session) => {
-                let cookie = self.sessions.write(&session, account, seconds(now));
-                info!(host = %login.host, account = account.name.as_str(), "a visitor logged in by way of another host");
-                match self.go_on(login, &session, TAKEN, now) {
-                    Outcome::Go(reply, reason) => Outcome::Go(reply.with_cookie(&cookie), reason),
-                    shown @ Outcome::Show(_) => shown,
-                }
+                let said = (TAKEN, "a visitor logged in by way of another host");
+                self.opened(asked, login, account, &session, said, now)
             }
             Err(reason) => self.once_more(asked, login, account, reason, now),
         }
@@ -213,8 +217,7 @@ impl Callbacks {
             warn!("a ticket that nobody's login fits is not used up: {error}");
         }
         let home = endpoints::home(&asked.host, &self.routes);
-        let session = endpoints::any_session(asked, &self.routes, &self.sessions, seconds(now));
-        if session.is_some() {
+        if self.is_at_home(asked, now) {
             return Outcome::Go(Reply::redirect(home.as_str()), "already_logged_in");
         }
         let counts = self.counts_at(&asked.host);

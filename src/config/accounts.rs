@@ -107,6 +107,7 @@ fn plan_account(
         account: Arc::new(LoginAccount {
             session_cookie: cookies.session_name(name.as_str()),
             snapshot_cookie: cookies.snapshot_name(name.as_str()),
+            pay_cookie: cookies.pay_name(name.as_str()),
             name,
             wechat,
         }),

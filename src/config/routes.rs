@@ -8,6 +8,7 @@ use http::HeaderName;
 use toml::Spanned;
 
 use super::mistakes::Declared;
+use super::pay::plan_pay_account;
 use super::resolve::Accounts;
 use super::upstream::plan_upstream;
 use super::{Mistakes, RouteTable};
@@ -56,6 +57,7 @@ pub(super) fn plan_route(
         }
         None => None,
     };
+    let pay_account = plan_pay_account(&table, account.as_ref(), known, declared, mistakes).ok()?;
     let assertion = table.assertion.as_ref().is_some_and(|on| *on.get_ref());
     if let Some(on) = table
         .assertion
@@ -98,10 +100,13 @@ pub(super) fn plan_route(
         return None;
     }
     let host = table.host.into_inner();
-    if let (Some(account), HostPattern::Below(domain)) = (&account, &host)
-        && table.auth != Auth::None
-        && !returns_to(&host, account, cookies)
-    {
+    for account in account.iter().chain(&pay_account) {
+        let HostPattern::Below(domain) = &host else {
+            continue;
+        };
+        if table.auth == Auth::None || returns_to(&host, account, cookies) {
+            continue;
+        }
         let callback = account.wechat.callback_origin().host();
         remarks.push(format!(
             "visitors of \"{host}\" log in by way of {callback}: whoever can run any host below {domain}, here or elsewhere, can be given \
@@ -116,6 +121,7 @@ pub(super) fn plan_route(
         upstream,
         auth: table.auth,
         account,
+        pay_account,
         scope: table.scope,
         outside_wechat: table.outside_wechat,
         session_cookie: table.session_cookie,
@@ -163,7 +169,11 @@ fn judge_unsent(table: &RouteTable, mistakes: &mut Mistakes) -> bool {
     ignored.iter().all(|(_, is_set)| !is_set)
 }
 
-fn unknown_account(name: &Spanned<AccountName>, declared: &Declared, mistakes: &mut Mistakes) {
+pub(super) fn unknown_account(
+    name: &Spanned<AccountName>,
+    declared: &Declared,
+    mistakes: &mut Mistakes,
+) {
     let found = name.get_ref().as_str();
     if declared.contains(found) {
         // Its own table was found wanting, and that was told.

@@ -19,7 +19,7 @@ use crate::identity;
 use crate::reply::Reply;
 use crate::revocation::show_id;
 use crate::route::{Auth, LoginAccount, Route};
-use crate::session::{Examined, NoSession, Now, Told};
+use crate::session::{Examined, ExaminedPayer, NoSession, Now, Told};
 use crate::signing::Look;
 
 pub(super) fn json(all: &Explanation) -> Value {
@@ -52,6 +52,7 @@ pub(super) fn json(all: &Explanation) -> Value {
         "answer": answer,
         "app": app,
         "sessions": sessions.map(|(account, found)| all.examined(account, found)).collect::<Vec<_>>(),
+        "payers": explained.payers.iter().map(|(account, found)| all.payer(account, found)).collect::<Vec<_>>(),
         "notes": all.notes,
     })
 }
@@ -68,6 +69,7 @@ fn routed(route: &Route, index: Option<usize>) -> Value {
             Auth::None => "none",
         },
         "account": route.account.as_ref().map(|account| account.name.as_str()),
+        "pay_account": route.pay_account.as_ref().map(|account| account.name.as_str()),
         "scope": route.account.as_ref().map(|_| route.scope.as_str()),
     })
 }
@@ -163,7 +165,9 @@ impl Explanation {
         Some(match name.as_str() {
             "x-wechat-assertion" => "(a signed proof)".to_owned(),
             "x-request-id" | "traceparent" => "(a new one)".to_owned(),
-            "x-wechat-appid" | "x-wechat-scope" | "x-wechat-snapshot" => text.to_owned(),
+            "x-wechat-appid" | "x-wechat-scope" | "x-wechat-snapshot" | "x-wechat-pay-appid" => {
+                text.to_owned()
+            }
             _ if *name == header::COOKIE || *name == header::HOST => return None,
             name if identity::is_identity(name) => self.who(text),
             _ if same => return None,
@@ -203,6 +207,19 @@ impl Explanation {
         value
     }
 
+    fn payer(&self, account: &LoginAccount, found: &ExaminedPayer) -> Value {
+        let payer = found.verdict.as_ref().ok();
+        json!({
+            "account": account.name.as_str(),
+            "cookie": found.cookie,
+            "counts": payer.is_some(),
+            "reason": found.verdict.as_ref().err().map(|why| why.reason()),
+            "why": pays(found),
+            "openid": payer.map(|payer| self.who(payer.openid().as_str())),
+            "appid": payer.map(|payer| payer.app_id()),
+        })
+    }
+
     /// Whether a session counts, and why.
     fn verdict(&self, found: &Examined) -> String {
         let why = match &found.verdict {
@@ -237,6 +254,24 @@ impl Explanation {
                 sentence("refused", why.reason()).unwrap_or(why.reason())
             ),
         }
+    }
+}
+
+/// Whether what a cookie tells of who pays counts, and why.
+fn pays(found: &ExaminedPayer) -> &'static str {
+    match &found.verdict {
+        Ok(_) => "counts, beside the session",
+        Err(NoSession::Absent) => "refused: there is no session that counts, beside which it might",
+        Err(NoSession::Repeated) => "refused: the cookie stands twice",
+        Err(NoSession::Forged) => {
+            "refused: it was changed on its way, is signed by a key that is not in session.keys, or is another cookie's value"
+        }
+        Err(NoSession::Elsewhere) => {
+            "refused: it was made for another host, another appid, or beside another session"
+        }
+        Err(NoSession::Expired) => "refused: the session it was made beside is over",
+        Err(NoSession::Future) => "refused: it was made in the future: a clock is wrong",
+        Err(NoSession::Ended | NoSession::Unknown) => "refused: it was ended before its time",
     }
 }
 
@@ -331,6 +366,23 @@ pub(super) fn text(all: &Explanation, f: &mut fmt::Formatter<'_>) -> fmt::Result
             said(all, told, f)?;
         }
     }
+    for (account, found) in &explained.payers {
+        let who = found
+            .verdict
+            .as_ref()
+            .ok()
+            .map_or_else(String::new, |payer| {
+                let openid = all.who(payer.openid().as_str());
+                format!("; openid {openid}, appid {}", payer.app_id())
+            });
+        writeln!(
+            f,
+            "payer     {} with {}: {}{who}",
+            found.cookie,
+            account.name.as_str(),
+            pays(found)
+        )?;
+    }
     for note in &all.notes {
         writeln!(f, "note      {note}")?;
     }
@@ -339,7 +391,15 @@ pub(super) fn text(all: &Explanation, f: &mut fmt::Formatter<'_>) -> fmt::Result
 
 fn line(route: &Route, index: Option<usize>) -> String {
     let index = index.map_or_else(String::new, |index| format!("{index} "));
-    format!("{index}{route} → {}: {}", route.upstream, route.admits())
+    let pays = match &route.pay_account {
+        Some(pays) => format!(", paying with {}", pays.name.as_str()),
+        None => String::new(),
+    };
+    format!(
+        "{index}{route} → {}: {}{pays}",
+        route.upstream,
+        route.admits()
+    )
 }
 
 fn replied(reply: &Reply, f: &mut fmt::Formatter<'_>) -> fmt::Result {

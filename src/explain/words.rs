@@ -12,6 +12,9 @@ pub(super) fn sentence(way: &str, reason: &'static str) -> Option<&'static str> 
         ("anonymous", _) => {
             "the route has auth = \"optional\", and there is no session that counts"
         }
+        ("vouched", "session_without_payer") => {
+            "there is a session, and the app is told nothing under pay_account: this browser is not WeChat's, or the route has auth = \"optional\", or it is a snapshot page"
+        }
         ("vouched", _) => "there is a session, and it has what the route asks for",
         ("verify_file", _) => "a file of verify_files, which everybody may have",
         (_, "no_session") => "no session cookie of the route's account came",
@@ -30,6 +33,12 @@ pub(super) fn sentence(way: &str, reason: &'static str) -> Option<&'static str> 
         }
         (_, "session_has_too_little") => {
             "there is a session, and the route asks for more: the visitor is sent to WeChat for it"
+        }
+        (_, "no_payer") => {
+            "there is a session, and who the visitor is under the route's pay_account is not known yet: WeChat is asked in silence"
+        }
+        (_, "payer_without_session") => {
+            "the session is gone that the login with pay_account began beside: on to the target, where what is missing begins"
         }
         (_, "tokens_gone") => "the route needs the visitor's tokens, and they are gone",
         (_, "consent_page") => {

@@ -10,18 +10,19 @@ use serde_json::json;
 use tracing::warn;
 
 use super::decide::{Decision, Permit};
+use super::pay::WITHOUT_PAYER;
 use super::{Gateway, Visit};
 use crate::access_log::Way;
 use crate::callback::{Outcome, Shown};
 use crate::circuit::Shut;
 use crate::endpoints::{self, Endpoint, LoginQuery};
 use crate::limits::{Step, TooOften};
-use crate::login;
+use crate::login::{self, Opens};
 use crate::metrics::AccountCounts;
 use crate::origin::ReturnTo;
 use crate::reply::{Fragment, Onward, Page, Reply, Trouble};
 use crate::request::{Asked, Kind, Unreadable};
-use crate::route::{Decided, OutsideWeChat};
+use crate::route::{Decided, Need};
 use crate::session::Carried;
 use crate::wechat::calls;
 
@@ -89,6 +90,7 @@ impl Gateway {
                     account: &away.account,
                     need: away.need,
                     instead_of: away.instead_of,
+                    opens: away.opens,
                     to: self.way_back(asked),
                     attempt: 0,
                     route: Some(&away.route),
@@ -268,7 +270,11 @@ impl Gateway {
         let session = &carried.session;
         let reply = match endpoint {
             Endpoint::OpenId => endpoints::openid(session),
-            _ => endpoints::me(&account, session, &self.sessions),
+            _ => {
+                let paying =
+                    endpoints::payers(asked, &self.routes, &self.sessions, session, visit.now);
+                endpoints::me(&account, session, &paying, &self.sessions)
+            }
         };
         if !carried.renew {
             return reply;
@@ -318,24 +324,26 @@ impl Gateway {
         let session = self
             .sessions
             .read(asked.cookie_lines(), &asked.host, account, visit.now);
-        let mut instead_of = None;
-        let need = match session {
-            Ok(Carried { session, .. }) => {
-                let needs = route.need().tokens && session.has().tokens;
-                if needs && !self.keeper.has(&session).await {
-                    instead_of = Some(*session.id());
-                } else if route.need().is_met_by(session.has()) {
-                    return Reply::redirect(&target);
+        let (mut instead_of, mut opens) = (None, Opens::for_route(route, asked));
+        let (mut account, mut need) = (account, route.need());
+        if let Ok(Carried { session, .. }) = session {
+            let needs = route.need().tokens && session.has().tokens;
+            need = route.need().and(session.has());
+            if needs && !self.keeper.has(&session).await {
+                instead_of = Some(*session.id());
+            } else if route.need().is_met_by(session.has()) {
+                match self.still_asks_who_pays(asked, route, &session, visit.now) {
+                    Some(pays) => (account, need) = (pays, Need::OPENID),
+                    None => return Reply::redirect(&target),
                 }
-                route.need().and(session.has())
+                opens = Opens::Payer(*session.id());
             }
-            Err(_) => route.need(),
-        };
+        }
         if asked.kind() == Kind::Other {
             // A picture or a script cannot log anybody in.
             return self.login_required(asked);
         }
-        if !asked.inside_wechat() && route.outside_wechat != OutsideWeChat::Redirect {
+        if !route.leads_to_wechat(asked) {
             let trouble = Trouble::OutsideWeChat;
             visit.log.decided(Way::Refused, trouble.reason());
             return self.page(trouble, asked, &query.to, visit);
@@ -346,6 +354,7 @@ impl Gateway {
             account,
             need,
             instead_of,
+            opens,
             to: query.to,
             attempt: query.attempt,
             route: Some(route),
@@ -483,6 +492,11 @@ pub(super) fn note_permit(permit: &Permit, visit: &mut Visit) {
     let (way, reason) = match permit {
         Permit::Public(_) => (Way::Public, "auth_none"),
         Permit::Anonymous(_) => (Way::Anonymous, "no_session"),
+        Permit::Vouched(route, _, carried)
+            if route.pay_account.is_some() && carried.paying.is_none() =>
+        {
+            (Way::Vouched, WITHOUT_PAYER)
+        }
         Permit::Vouched(..) => (Way::Vouched, "session"),
     };
     visit.log.decided(way, reason);

@@ -108,12 +108,18 @@ impl Gateway {
         }
         let name = HeaderName::from_static("x-request-id");
         reply = reply.with_value(name, visit.request_id.value().clone());
-        if let Permit::Vouched(_, account, carried) = &permit
-            && carried.renew
-        {
-            let cookie = self.sessions.write(&carried.session, account, visit.now);
-            reply = reply.with_cookie(&cookie);
-            self.count_session(account, "renewed");
+        if let Permit::Vouched(route, account, carried) = &permit {
+            // One at a time: of two, some proxies pass on the first alone, or both in one.
+            let cookie = match carried.renew {
+                true => {
+                    self.count_session(account, "renewed");
+                    Some(self.sessions.write(&carried.session, account, visit.now))
+                }
+                false => self.renewed_payer(route, carried, visit.now),
+            };
+            if let Some(cookie) = cookie {
+                reply = reply.with_cookie(&cookie);
+            }
         }
         visit.permit = Some(permit);
         reply
@@ -132,8 +138,13 @@ impl Gateway {
         }
         if let Some(session) = permit.session() {
             identity::vouch(&mut told, session)?;
+            let payer = permit.payer();
+            if let Some(payer) = payer {
+                identity::vouch_payer(&mut told, payer)?;
+            }
             if permit.route().assertion {
-                self.assert(&mut told, session, asked.host.as_str(), visit.now)?;
+                let host = asked.host.as_str();
+                self.assert(&mut told, session, payer, host, visit.now)?;
             }
         }
         Ok(told)

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use super::Gateway;
 use crate::endpoints::Endpoint;
+use crate::login::Opens;
 use crate::reply::Trouble;
 use crate::request::{Asked, Kind};
 use crate::revocation::SessionId;
-use crate::route::{Auth, Decided, LoginAccount, Need, OutsideWeChat, Route, Snapshot};
-use crate::session::{Carried, NoSession, Now, Session};
+use crate::route::{Auth, Decided, LoginAccount, Need, Route, Snapshot};
+use crate::session::{Carried, NoSession, Now, Payer, Session};
 use crate::wechat::Scope;
 use crate::wechat::account::VerifyFile;
 
@@ -42,6 +43,14 @@ impl Permit {
             Self::Public(_) | Self::Anonymous(_) => None,
         }
     }
+
+    /// Who pays, beside that session.
+    pub(super) fn payer(&self) -> Option<&Payer> {
+        match self {
+            Self::Vouched(_, _, carried) => carried.paying.as_ref().map(|paying| &paying.payer),
+            Self::Public(_) | Self::Anonymous(_) => None,
+        }
+    }
 }
 
 /// A visitor who is to be sent to WeChat.
@@ -49,6 +58,7 @@ pub(super) struct Away {
     pub(super) route: Arc<Route>,
     pub(super) account: Arc<LoginAccount>,
     pub(super) need: Need,
+    pub(super) opens: Opens,
     /// The session that is not enough, whatever it tells: its tokens are gone.
     pub(super) instead_of: Option<SessionId>,
 }
@@ -116,7 +126,10 @@ impl Gateway {
                 Decision::Refuse(Trouble::ForeignOrigin, "foreign_origin")
             }
             Ok(carried) if welcome || route.need().is_met_by(carried.session.has()) => {
-                vouched(carried)
+                match &route.pay_account {
+                    None => vouched(carried),
+                    Some(pays) => self.who_pays(asked, route, (account, pays), carried, now),
+                }
             }
             Err(NoSession::Unknown) => refuse_unknown(),
             // Nobody could be let in with the session that a login ends with.
@@ -166,13 +179,14 @@ pub(super) fn turn_away<'a>(
     need: Need,
     reason: &'static str,
 ) -> Decision<'a> {
-    let may_go = asked.inside_wechat() || route.outside_wechat == OutsideWeChat::Redirect;
+    let may_go = route.leads_to_wechat(asked);
     match asked.kind() {
         Kind::Navigation if may_go => {
             let away = Away {
                 route: Arc::clone(route),
                 account: Arc::clone(account),
                 need,
+                opens: Opens::for_route(route, asked),
                 instead_of: None,
             };
             Decision::Login(away, reason)

@@ -19,7 +19,7 @@ use crate::origin::Host;
 use crate::reply::Reply;
 use crate::request::{self, Asked};
 use crate::route::{Decided, LoginAccount, Route};
-use crate::session::{Examined, Now};
+use crate::session::{Examined, ExaminedPayer, Now};
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ pub struct Explained {
     pub fate: Fate,
     /// The session cookies that came, by account.
     pub sessions: Vec<(Arc<LoginAccount>, Examined)>,
+    /// The cookies that tell who pays, by account.
+    pub payers: Vec<(Arc<LoginAccount>, ExaminedPayer)>,
     /// When it was asked, in seconds since 1970.
     pub now: Now,
 }
@@ -74,7 +76,7 @@ impl Gateway {
         visit.client = self.trusted_proxies.client(peer, &header.headers, scheme);
         visit.trace = self.trace(&header.headers, &visit);
         let asked = Asked::read(header, raw);
-        let (mut route, mut sessions) = (None, Vec::new());
+        let (mut route, mut sessions, mut payers) = (None, Vec::new(), Vec::new());
         let (host, path) = match &asked {
             Ok(asked) => (Some(asked.host.clone()), asked.path.to_owned()),
             Err(_) => (None, String::new()),
@@ -86,6 +88,7 @@ impl Gateway {
             }
             Ok(asked) => {
                 sessions = self.examined(asked, visit.now);
+                payers = self.examined_payers(asked, &sessions, visit.now);
                 if let Decided::Route(decides) = self.routes.decide(&asked.host, asked.path)
                     && Endpoint::at(asked.path).is_none()
                     && self.routes.verify_file(asked.path).is_none()
@@ -103,6 +106,7 @@ impl Gateway {
             route,
             fate,
             sessions,
+            payers,
             now: visit.now,
         })
     }
@@ -150,6 +154,37 @@ impl Gateway {
                 .examine(|| asked.cookie_lines(), &asked.host, account, now);
             all.into_iter()
                 .map(|examined| (Arc::clone(account), examined))
+        });
+        found.collect()
+    }
+}
+
+impl Gateway {
+    fn examined_payers(
+        &self,
+        asked: &Asked<'_>,
+        sessions: &[(Arc<LoginAccount>, Examined)],
+        now: Now,
+    ) -> Vec<(Arc<LoginAccount>, ExaminedPayer)> {
+        let good = |found: &Examined| found.verdict.is_ok() && !found.snapshot;
+        let counting = sessions.iter().filter(|(_, found)| good(found));
+        // Several accounts' sessions may be there: it counts beside one of them.
+        let mains: Vec<_> = (counting.filter_map(|(_, found)| found.verdict.as_ref().ok()))
+            .map(|carried| Some(&carried.session))
+            .collect();
+        let mains = if mains.is_empty() { vec![None] } else { mains };
+        let accounts = self.routes.pay_accounts(&asked.host).into_iter();
+        let found = accounts.filter_map(|account| {
+            let look = |main| {
+                let lines = || asked.cookie_lines();
+                (self.sessions).examine_payer(lines, &asked.host, account, main, now)
+            };
+            let all = mains.iter().filter_map(|main| look(*main));
+            let best = all.reduce(|best, other| match best.verdict {
+                Ok(_) => best,
+                Err(_) => other,
+            });
+            Some((Arc::clone(account), best?))
         });
         found.collect()
     }

@@ -15,7 +15,7 @@ use crate::cookies::ForApp;
 use crate::identity;
 use crate::origin::Host;
 use crate::route::SessionCookie;
-use crate::session::{Now, Session};
+use crate::session::{Now, Payer, Session};
 use crate::upstream;
 
 /// Whether a request may reach its app twice: its method says so (RFC 9110,
@@ -62,11 +62,14 @@ impl Gateway {
         }
         if let Some(session) = permit.session() {
             identity::vouch(request, session)?;
+            if let Some(payer) = permit.payer() {
+                identity::vouch_payer(request, payer)?;
+            }
             if let Some(access) = visit.access.as_ref().filter(|_| route.access_token) {
                 identity::lend(request, access)?;
             }
             if route.assertion {
-                self.assert(request, session, authority, visit.now)?;
+                self.assert(request, session, permit.payer(), authority, visit.now)?;
             }
         }
         Ok(())
@@ -104,6 +107,7 @@ impl Gateway {
         &self,
         request: &mut RequestHeader,
         session: &Session,
+        payer: Option<&Payer>,
         authority: &str,
         now: Now,
     ) -> Result<()> {
@@ -111,6 +115,6 @@ impl Gateway {
         let (Some(assertions), Some(host)) = (&self.assertions, host) else {
             return Error::e_explain(ErrorType::InternalError, "nothing to assert with");
         };
-        assertions.write(request, session, &self.routes.origin(&host), now)
+        assertions.write(request, session, payer, &self.routes.origin(&host), now)
     }
 }

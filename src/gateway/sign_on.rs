@@ -2,7 +2,8 @@
 //!
 //! Holds always: nothing is given but to a host that has routes of the account,
 //! by an address that opens there alone; whoever has no session here goes to
-//! WeChat as any visitor does, and comes back to this very ask.
+//! WeChat as any visitor does, and comes back to this very ask. Where the ask is for
+//! who pays, no session here counts, and none stays.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::{Gateway, Visit};
 use crate::access_log::Way;
 use crate::callback::Unasked;
 use crate::endpoints;
-use crate::login;
+use crate::login::{self, Opens};
 use crate::origin::{Host, ReturnTo};
 use crate::reply::{Onward, Page, Reply, Trouble};
 use crate::request::{Asked, Kind};
@@ -40,10 +41,14 @@ impl Gateway {
         };
         visit.account = Some(Arc::clone(&account));
         let mut need = ask.need;
-        let found = self
-            .sessions
-            .read(asked.cookie_lines(), &asked.host, &account, visit.now);
-        if let Ok(Carried { session, renew }) = found {
+        let read = || {
+            let lines = asked.cookie_lines();
+            let found = (self.sessions).read(lines, &asked.host, &account, visit.now);
+            found.ok()
+        };
+        // Beside another host's session goes who is there now, and nobody who once was.
+        let found = if ask.fresh { None } else { read() };
+        if let Some(Carried { session, renew, .. }) = found {
             // Should its tokens be gone, its host asks again, instead of it.
             if ask.is_met_by(&session) {
                 let cookie = renew.then(|| self.sessions.write(&session, &account, visit.now));
@@ -71,6 +76,10 @@ impl Gateway {
             account: &account,
             need,
             instead_of: ask.instead_of,
+            opens: match ask.fresh {
+                true => Opens::Ticket,
+                false => Opens::Session,
+            },
             to: self.way_back(asked),
             attempt: ask.attempt,
             route: None,

@@ -26,7 +26,7 @@ use toml::Spanned;
 
 use crate::origin::PublicOrigin;
 use crate::secret::{Secret, SecretSource};
-use crate::session::{Now, Session};
+use crate::session::{Now, Payer, Session};
 use crate::signing::key_bytes;
 
 /// How long an assertion is good for, in seconds: for the way to the app and
@@ -140,6 +140,10 @@ struct Claims<'a> {
     unionid: Option<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     snapshot: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pay_openid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pay_appid: Option<&'a str>,
 }
 
 /// The keys of a gateway's assertions.
@@ -201,14 +205,16 @@ impl Assertions {
         serde_json::json!({ "keys": self.published })
     }
 
-    /// The visitor of `session` at `origin`, signed at `now`. The audience is
-    /// the host without its port, which is what an app knows of itself.
+    /// The visitor of `session` at `origin`, and who pays beside it, signed at
+    /// `now`. The audience is the host without its port, which is what an app knows
+    /// of itself.
     ///
     /// # Errors
     /// See [`SignError`].
     pub fn sign(
         &self,
         session: &Session,
+        payer: Option<&Payer>,
         origin: &PublicOrigin,
         now: Now,
     ) -> Result<String, SignError> {
@@ -222,6 +228,8 @@ impl Assertions {
             scope: session.scope().as_str(),
             unionid: session.unionid().map(|id| id.as_str()),
             snapshot: session.is_snapshot(),
+            pay_openid: payer.map(|payer| payer.openid().as_str()),
+            pay_appid: payer.map(Payer::app_id),
         })?;
         let mut token = format!("{}.{}", self.head, URL_SAFE_NO_PAD.encode(claims));
         let signature = self
@@ -242,10 +250,11 @@ impl Assertions {
         &self,
         request: &mut RequestHeader,
         session: &Session,
+        payer: Option<&Payer>,
         origin: &PublicOrigin,
         now: Now,
     ) -> pingora::Result<()> {
-        let token = self.sign(session, origin, now).map_err(|error| {
+        let token = self.sign(session, payer, origin, now).map_err(|error| {
             pingora::Error::because(pingora::ErrorType::InternalError, "no assertion", error)
         })?;
         request.insert_header("X-WeChat-Assertion", token)
@@ -266,7 +275,7 @@ mod tests {
     fn signed(assertions: &Assertions, now: Now) -> String {
         let origin = PublicOrigin::try_from("http://shop.example.com:8080".to_owned()).unwrap();
         let session = session("shop.example.com", 1000);
-        assertions.sign(&session, &origin, now).unwrap()
+        assertions.sign(&session, None, &origin, now).unwrap()
     }
 
     fn part(token: &str, at: usize) -> Vec<u8> {

@@ -91,12 +91,18 @@ fn routes(plan: &Plan) -> String {
     let mut text = String::new();
     for (at, route) in plan.listed.iter().enumerate() {
         text.push_str(&format!(
-            "route {at}  {route} → {}: {}{}{}\n",
+            "route {at}  {route} → {}: {}{}{}{}\n",
             route.upstream,
             route.admits(),
             plan.by_way_of(route)
                 .map(|host| format!(" by way of {host}"))
                 .unwrap_or_default(),
+            match (&route.pay_account, plan.paying_by_way_of(route)) {
+                (Some(pays), Some(host)) =>
+                    format!(", paying with {} by way of {host}", pays.name.as_str()),
+                (Some(pays), None) => format!(", paying with {}", pays.name.as_str()),
+                (None, _) => String::new(),
+            },
             if route.assertion { ", with proof" } else { "" }
         ));
         if let Some(how) = route.upstream.described() {

@@ -3,7 +3,7 @@
 //! Holds always: nothing here lets anybody in: the verdict is that of
 //! [`Sessions::read`] itself, and what an unverified cookie says is not told.
 
-use super::{Carried, NoSession, Now, Session, Sessions, Wire};
+use super::{Carried, NoSession, Now, Payer, Session, Sessions, Wire};
 use crate::cookies::{self, Found};
 use crate::origin::Host;
 use crate::route::LoginAccount;
@@ -43,7 +43,40 @@ pub struct Told {
     pub by_older_key: bool,
 }
 
+/// A cookie that tells who pays, looked at.
+#[derive(Debug)]
+pub struct ExaminedPayer {
+    /// The cookie's name.
+    pub cookie: String,
+    /// Whether it counts beside the session that the request carries; nothing does
+    /// without one.
+    pub verdict: Result<Payer, NoSession>,
+}
+
 impl Sessions {
+    /// The cookie of a request to `host` that would tell who pays with `account`,
+    /// beside the session `main`.
+    pub fn examine_payer<'h, L: Iterator<Item = &'h [u8]>>(
+        &self,
+        cookie_lines: impl Fn() -> L,
+        host: &Host,
+        account: &LoginAccount,
+        main: Option<&Session>,
+        now: Now,
+    ) -> Option<ExaminedPayer> {
+        if cookies::find(cookie_lines(), &account.pay_cookie) == Found::Absent {
+            return None;
+        }
+        let verdict = match main {
+            Some(main) => self.read_payer(cookie_lines(), host, account, main, now),
+            None => Err(NoSession::Absent),
+        };
+        Some(ExaminedPayer {
+            cookie: account.pay_cookie.clone(),
+            verdict: verdict.map(|paying| paying.payer),
+        })
+    }
+
     /// The cookies of a request to `host` that would be sessions with `account`.
     pub fn examine<'h, L: Iterator<Item = &'h [u8]>>(
         &self,

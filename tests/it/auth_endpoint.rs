@@ -65,7 +65,7 @@ keep_fragment = true
 "#;
 
 /// Every header that may be told.
-const FAMILY: [&str; 9] = [
+const FAMILY: [&str; 11] = [
     "x-wechat-openid",
     "x-wechat-appid",
     "x-wechat-scope",
@@ -75,6 +75,8 @@ const FAMILY: [&str; 9] = [
     "x-wechat-snapshot",
     "x-wechat-assertion",
     "x-wechat-access-token",
+    "x-wechat-pay-openid",
+    "x-wechat-pay-appid",
 ];
 
 async fn world() -> World {

@@ -376,6 +376,12 @@ impl Browser {
         self.open(addr, &target).await
     }
 
+    /// The same as [`Self::visit`] of `url`.
+    pub async fn visit_url(&mut self, url: &str) -> (Answer, Vec<String>) {
+        let (addr, target) = split(url);
+        self.visit(addr, &target).await
+    }
+
     /// Opens a page and follows every redirect; the addresses on the way come
     /// along. More than twenty are a loop, and fail.
     pub async fn visit(&mut self, addr: SocketAddr, target: &str) -> (Answer, Vec<String>) {

@@ -47,7 +47,8 @@ fn with_secrets(arguments: &[&str], dir: &Path) -> Command {
     let mut command = wxgate(arguments, dir);
     command
         .env("WXGATE_SESSION_KEY", generate_key().unwrap().expose())
-        .env("WXGATE_APP_SECRET", "5ec2e7000000000000000000deadbeef");
+        .env("WXGATE_APP_SECRET", "5ec2e7000000000000000000deadbeef")
+        .env("WXGATE_PAY_SECRET", "5ec2e7000000000000000000deadbeef");
     command
 }
 

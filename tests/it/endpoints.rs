@@ -347,7 +347,7 @@ async fn me_tells_visitors_who_they_are() {
     assert!(wxgate::revocation::parse_id(id).is_some(), "{id}");
     let data = json!({
         "session": id, "openid": OPENID, "unionid": null, "nickname": null, "avatar": null,
-        "account": "shop", "app_id": world.app_id, "scope": "snsapi_base", "opened": opened, "ends": ends,
+        "account": "shop", "app_id": world.app_id, "scope": "snsapi_base", "opened": opened, "ends": ends, "pay": [],
     });
     assert_eq!(told, json!({"code": 0, "data": data}));
 }

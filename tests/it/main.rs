@@ -38,6 +38,7 @@ mod limits;
 mod login;
 mod metrics;
 mod pages;
+mod pay;
 mod properties;
 mod proxying;
 mod reload;

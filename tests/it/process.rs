@@ -140,6 +140,7 @@ pub fn wxgate(arguments: &[&str], dir: &Path) -> Command {
     for name in [
         "WXGATE_SESSION_KEY",
         "WXGATE_APP_SECRET",
+        "WXGATE_PAY_SECRET",
         "STATE_DIRECTORY",
         "XDG_STATE_HOME",
     ] {

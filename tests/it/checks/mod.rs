@@ -87,6 +87,7 @@ pub fn account(name: &str) -> LoginAccount {
         name: name.to_owned().try_into().unwrap(),
         session_cookie: cookie_settings().session_name(name),
         snapshot_cookie: cookie_settings().snapshot_name(name),
+        pay_cookie: cookie_settings().pay_name(name),
         wechat,
     }
 }

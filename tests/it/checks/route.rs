@@ -41,6 +41,7 @@ fn served(path: &str, auth: Auth) -> Route {
         upstream: Upstream::try_from("http://127.0.0.1:1".to_owned()).unwrap(),
         auth,
         account: (auth != Auth::None).then(|| Arc::new(super::account("shop"))),
+        pay_account: None,
         scope: Scope::Base,
         outside_wechat: OutsideWeChat::Page,
         session_cookie: SessionCookie::Forward,

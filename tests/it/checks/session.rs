@@ -125,6 +125,12 @@ fn read(sessions: &Sessions, line: &[u8], name: &str, good: &str) {
     if let Ok(carried) = result {
         assert_eq!(carried.session.openid().as_str(), OPENID);
         assert_eq!(carried.session.nickname(), Some("小明"));
+        // Nor does it tell who pays, under whatever name.
+        let (_, value) = super::split_at_byte(line, b'=');
+        let moved = [shop.pay_cookie.as_bytes(), b"=", value].concat();
+        let pays = std::iter::once(moved.as_slice());
+        let found = sessions.read_payer(pays, &host, shop, &carried.session, NOW);
+        assert!(found.is_err(), "{line:?}");
     }
     // Not elsewhere, not too late.
     let elsewhere = Host::new("other.example.com").unwrap();

@@ -34,6 +34,7 @@ static SEALED: LazyLock<Sealed> = LazyLock::new(|| {
         instead_of: None,
         snapshots: false,
         outside: false,
+        fresh: false,
         binding: Binding::of(&State::parse(STATE).unwrap()),
         attempt: 0,
         made: NOW * 1000,
