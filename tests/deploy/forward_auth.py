@@ -69,6 +69,8 @@ SPELLINGS = [
     "X-WeChat-Nickname",
     "X-WeChat-Access-Token",
     "X-WeChat-Snapshot",
+    "X-WeChat-Pay-OpenId",
+    "X-WeChat-Pay-AppId",
     "X-WeChat-Other",
 ]
 
