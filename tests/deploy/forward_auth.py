@@ -19,6 +19,9 @@ from proxies import APP_ID, COOKIES, HOST, LONG, VERIFY, VISITOR, Front, Shop, a
 from proxies import check_plain, check_websocket, envoy, log_in, nginx, until_served
 from served import App, Process, ask, free_port, pairs_of
 
+# The account under which the app orders.
+PAY_ID = "wxfedcba0987654321"
+
 GATEWAY = """
 [server]
 listen = ["127.0.0.1:0"]
@@ -38,10 +41,25 @@ open_base_url = "{simulator}"
 api_base_url = "{simulator}"
 verify_files = ["MP_verify_{verify}.txt"]
 
+[accounts.pay]
+app_id = "{pay_id}"
+app_secret = {{ file = "app_secret" }}
+callback_origin = "https://{host}"
+sandbox = true
+open_base_url = "{payments}"
+api_base_url = "{payments}"
+
 [[routes]]
 host = "{host}"
 upstream = "none"
 account = "shop"
+
+[[routes]]
+host = "{host}"
+path = "/paid"
+upstream = "none"
+account = "shop"
+pay_account = "pay"
 
 [[routes]]
 host = "{host}"
@@ -150,6 +168,27 @@ def check_identity(visitor, openid):
     expect(posted["X-WeChat-OpenId"] == openid and Legacy.posted == b"a=1&b=2", f"{visitor.name}: a POST")
     long = {"Cookie": f"{visitor.session}; {COOKIES}"}
     expect(visitor.reaches(f"/long?{LONG}", **long)["X-WeChat-OpenId"] == openid, f"{visitor.name}: long headers")
+
+
+def check_payer(visitor, payments):
+    """The second openid comes by a second login, and is told where the route asks for it."""
+    page = visitor.is_refused("/paid", 302)
+    jar = f"{visitor.session}; {pairs_of(page)}"
+    if page.location.startswith((f"https://{HOST}/", "/")):
+        page = visitor.ask(page.location.removeprefix(f"https://{HOST}"))
+        jar = f"{visitor.session}; {pairs_of(page)}"
+    expect(page.location.startswith(f"{payments}/connect/oauth2/authorize?"), f"{visitor.name}: {page.location}")
+    back = ask(page.location.split("#")[0])
+    page = visitor.ask(back.location.removeprefix(f"https://{HOST}"), Cookie=jar)
+    expect(page.location == f"https://{HOST}/paid", f"{visitor.name}: {page.status} {page.location}")
+    paid = pairs_of(page, "__Host-wxgate-pay-pay=")
+    expect(paid, f"{visitor.name}: no second cookie")
+    payer = Visitor(visitor.name, visitor.front, visitor.tls, f"{visitor.session}; {paid}")
+    seen = family(payer.reaches("/paid", **{"X-WeChat-Pay-OpenId": "forged"}))
+    told = seen.get("x-wechat-pay-openid"), seen.get("x-wechat-pay-appid")
+    expect(told[0] and told[0] != "forged" and told[1] == PAY_ID, f"{visitor.name}: {seen}")
+    seen = family(payer.reaches("/cart"))
+    expect("x-wechat-pay-openid" not in seen, f"{visitor.name}: {seen}")
 
 
 def check_spoofing(visitor, stranger, openid):
@@ -276,6 +315,11 @@ def main():
         )
         simulator = simulate.match(r"api_base_url: (http://\S+)").group(1)
         (dir / "app_secret").write_text(SECRET)
+        # The other account is at another WeChat, where one openid is as good as another.
+        pays = Process(
+            wxgate, "simulate", "--listen", "127.0.0.1:0", "--app-id", PAY_ID, "--app-secret", SECRET, "--callback-host", HOST
+        )
+        payments = pays.match(r"api_base_url: (http://\S+)").group(1)
         for key in ("old", "new"):
             (dir / key).write_text(run(wxgate, "keygen"))
         tls = certificate(dir)
@@ -285,7 +329,14 @@ def main():
             def configure(*keys):
                 keys = ", ".join(f'{{ file = "{key}" }}' for key in keys)
                 text = GATEWAY.format(
-                    app_id=APP_ID, host=HOST, simulator=simulator, admin=admin, verify=VERIFY, keys=keys
+                    app_id=APP_ID,
+                    pay_id=PAY_ID,
+                    host=HOST,
+                    simulator=simulator,
+                    payments=payments,
+                    admin=admin,
+                    verify=VERIFY,
+                    keys=keys,
                 )
                 (dir / "gateway.toml.new").write_text(text)
                 os.replace(dir / "gateway.toml.new", dir / "gateway.toml")
@@ -302,6 +353,7 @@ def main():
             openid = visitor.reaches("/cart")["X-WeChat-OpenId"]
             expect(openid, f"{name}: no openid")
             check_identity(visitor, openid)
+            check_payer(visitor, payments)
             check_spoofing(visitor, stranger, openid)
             check_disguises(visitor, stranger)
             foreign = check_refusals(stranger)
@@ -319,7 +371,8 @@ def main():
                 expect(page.status >= 400, f"{name}: {target} without a gateway: {page.status}")
             proxy.stop()
             print(f"{name}: login, identity, spoofing, disguises, WebSocket, renewal and logout as they should be")
-        expect(simulate.stop() == 0, "the simulator did not end well")
+        for simulator in (simulate, pays):
+            expect(simulator.stop() == 0, "a simulator did not end well")
 
 
 if __name__ == "__main__":
