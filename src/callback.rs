@@ -473,6 +473,7 @@ impl Callbacks {
                 host: &login.host,
                 need: login.need,
                 admits_snapshots: self.admits_snapshots(login),
+                opens_session: !matches!(login.opens, Opens::Payer(_) | Opens::Ticket),
                 complaints: &self.memory.complaints,
                 counts: &self.memory.metrics.account(account.name.as_str()),
                 now,

@@ -70,6 +70,8 @@ pub(super) struct Work<'a> {
     pub(super) need: Need,
     /// Whether a snapshot page's visitor may look around.
     pub(super) admits_snapshots: bool,
+    /// Whether the session stays one: it may only tell who pays beside another.
+    pub(super) opens_session: bool,
     pub(super) complaints: &'a Complaints,
     pub(super) counts: &'a AccountCounts,
     pub(super) now: Millis,
@@ -121,10 +123,12 @@ impl Work<'_> {
                     Failure::Store
                 })?;
         }
-        self.counts.sessions.add_one(match session.is_snapshot() {
-            false => "opened",
-            true => "opened_snapshot",
-        });
+        if self.opens_session {
+            self.counts.sessions.add_one(match session.is_snapshot() {
+                false => "opened",
+                true => "opened_snapshot",
+            });
+        }
         Ok(session)
     }
 

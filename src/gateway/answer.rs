@@ -95,6 +95,7 @@ impl Gateway {
                     attempt: 0,
                     route: Some(&away.route),
                 };
+                visit.account = Some(Arc::clone(&away.account));
                 self.login(start, asked, visit, reason)
             }
             Decision::Refuse(trouble, reason) => {

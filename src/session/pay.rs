@@ -267,6 +267,34 @@ mod tests {
         let line = format!("{}={token}", account.pay_cookie);
         let found = read(&all, &line, (HOST, PAY), &own(), 1000);
         assert_eq!(found.unwrap_err(), NoSession::Forged);
+        // Not even where one says what the other would.
+        let wire = Wire {
+            beside: main.id,
+            place: HOST,
+            app_id: PAY,
+            openid: "oPayer",
+            opened: 1000,
+            until: 4600,
+        };
+        let payer = postcard::to_stdvec(&wire).unwrap();
+        let session = postcard::to_stdvec(&super::super::Wire::from(&own())).unwrap();
+        let sealed = |purpose, payload: &[u8]| all.keys().seal(purpose, payload);
+        for (purpose, good) in [
+            (Purpose::Pay, true),
+            (Purpose::Session, false),
+            (Purpose::Snapshot, false),
+            (Purpose::Login, false),
+        ] {
+            let line = format!("{}={}", account.pay_cookie, sealed(purpose, &payer));
+            let found = read(&all, &line, (HOST, PAY), &main, 1000);
+            assert_eq!(found.is_ok(), good, "{purpose:?}");
+        }
+        for (purpose, good) in [(Purpose::Session, true), (Purpose::Pay, false)] {
+            let line = format!("{}={}", account.session_cookie, sealed(purpose, &session));
+            let lines = std::iter::once(line.as_bytes());
+            let found = all.read(lines, &host, &account, 1000);
+            assert_eq!(found.is_ok(), good, "{purpose:?}");
+        }
     }
 
     #[test]

@@ -3,7 +3,13 @@
 
 use std::path::Path;
 
+use pingora::http::RequestHeader;
 use wxgate::config::Plan;
+use wxgate::login::Opens;
+use wxgate::origin::Host;
+use wxgate::request::Asked;
+use wxgate::session::Sessions;
+use wxgate::signon::Ticket;
 use wxgate::simulator::{Api, Mood};
 
 use crate::app::App;
@@ -105,6 +111,14 @@ host = "a.test"
 path = "/plain"
 upstream = "http://{app}"
 account = "shop"
+
+[[routes]]
+host = "a.test"
+path = "/look"
+upstream = "http://{app}"
+account = "shop"
+pay_account = "club"
+snapshot = "read_only"
 
 [[routes]]
 host = "b.test"
@@ -215,8 +229,26 @@ async fn the_app_is_told_both_openids_and_the_second_login_costs_no_other_round(
     assert!(answer.values("set-cookie").is_empty(), "nothing to renew");
     assert_eq!(browser.open(world.gateway, "/").await.status, 200);
     assert_eq!(told(&world), (Some(OPENID.to_owned()), None));
+    // The first login's callback once more: neither login is made again.
+    let answer = browser.open_url(&trail[1]).await;
+    assert!(answer.location().ends_with(target), "{answer:?}");
     let calls = world.simulator.calls();
     assert_eq!((world.exchanges(), calls.authorize.total), (2, 2));
+    // One session was opened, though two logins were made.
+    let metrics = send(world.admin, "GET /metrics HTTP/1.1\r\nHost: admin\r\n\r\n").await;
+    let text = metrics.text();
+    let opened = |account: &str| {
+        let is = |line: &&str| {
+            let of = [
+                format!("account=\"{account}\""),
+                "event=\"opened\"".to_owned(),
+            ];
+            line.starts_with("wxgate_sessions_total{") && of.iter().all(|of| line.contains(of))
+        };
+        let line = text.lines().find(is).unwrap_or(" 0");
+        line.rsplit(' ').next().unwrap().to_owned()
+    };
+    assert_eq!((opened("shop"), opened("club")), ("1".into(), "0".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -286,6 +318,18 @@ async fn nobodys_earlier_login_at_the_callback_stands_beside_anothers_session() 
     traveller.visit("http://door.test/").await;
     let openid = world.app.last().value("X-WeChat-OpenId");
     assert_eq!(openid, Some(pay_openid(&world, OPENID)));
+    // Nor does a login for that host itself answer what another host asked.
+    let mut traveller = Traveller::new(world.gateway);
+    traveller.visit("http://a.test/plain").await;
+    let answer = traveller.open("http://a.test/").await;
+    let ask = answer.location().strip_prefix("http://door.test").unwrap();
+    let to: String = url::form_urlencoded::byte_serialize(ask.as_bytes()).collect();
+    let back = |url: &str| url.starts_with("http://door.test/.wxgate/callback?");
+    let login = format!("http://door.test/.wxgate/login?to={to}");
+    let (_, trail) = traveller.until(&login, back).await;
+    let answer = traveller.open(trail.last().unwrap()).await;
+    assert!(sets(&answer, "wxgate_club"), "{answer:?}");
+    assert_eq!(answer.location(), format!("http://door.test{ask}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -533,6 +577,28 @@ async fn who_looks_at_a_snapshot_page_pays_with_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_second_login_that_ends_on_a_snapshot_page_tells_of_nobody() {
+    let world = far().await;
+    let (keys, host) = (world.keys(), Host::new("a.test").unwrap());
+    for (made_up, taken) in [(false, true), (true, false)] {
+        let mut traveller = Traveller::new(world.gateway);
+        traveller.visit("http://a.test/plain").await;
+        let is_ticket = |url: &str| url.contains("a.test/.wxgate/callback/ticket?t=");
+        let (_, trail) = traveller.until("http://a.test/look", is_ticket).await;
+        let (start, query) = trail.last().unwrap().split_once('?').unwrap();
+        let mut ticket = Ticket::of_query(&keys, &host, query).unwrap();
+        // WeChat shows none where it does not ask; should it, it says so here.
+        let mut packed = Sessions::pack(&ticket.session);
+        packed[0] = u8::from(made_up);
+        ticket.session = Sessions::unpack(&packed).unwrap();
+        assert_eq!(ticket.session.is_snapshot(), made_up);
+        let url = format!("{start}?t={}", ticket.seal(&keys, &host).unwrap());
+        let answer = traveller.open(&url).await;
+        assert_eq!(sets(&answer, COOKIE), taken, "{answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_browser_that_is_not_wechats_is_let_in_without_and_told_nothing_false() {
     let world = near().await;
     let mut browser = world.visitor().await;
@@ -616,13 +682,19 @@ async fn a_code_that_is_never_taken_is_tried_three_times_for_the_second_account_
         api: Api::Exchange,
         errcode: 40029,
     };
-    world.simulator.set_mood(mood);
+    world.simulator.set_mood(mood.clone());
     let (answer, trail) = browser.visit(world.gateway, "/order").await;
     assert_eq!(
         (answer.status, asked_wechat(&trail)),
         (502, 3),
         "{trail:#?}"
     );
+    // What begins anew is the same login.
+    world.simulator.set_mood_times(mood, 1);
+    let (answer, trail) = browser.visit(world.gateway, "/order").await;
+    assert_eq!((answer.status, asked_wechat(&trail)), (200, 2));
+    assert_told(&world, OPENID);
+    assert!(browser.cookie("wxgate_club").is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -659,6 +731,33 @@ async fn browsers_that_keep_too_little_of_both_are_stopped() {
         assert_eq!(answer.status, 403, "{forgets}: {answer:?} {trail:#?}");
         assert!(asked_wechat(&trail) >= 2, "{forgets}");
     }
+    // Where home asks for both, nobody is sent there to begin anew for ever.
+    let world = near_with(Extra {
+        route: "pay_account = \"club\"",
+        ..Extra::default()
+    })
+    .await;
+    let mut browser = Browser::new(WECHAT);
+    let login = "/.wxgate/login?to=%2Fwelcome";
+    browser.visit(world.gateway, login).await;
+    assert!(browser.cookie("wxgate_shop").is_some());
+    browser.forgets = Some("wxgate-login-");
+    let (answer, trail) = browser.visit(world.gateway, "/x").await;
+    assert_eq!(
+        (answer.status, asked_wechat(&trail)),
+        (403, 2),
+        "{trail:#?}"
+    );
+    let world = far().await;
+    let mut traveller = Traveller::new(world.gateway);
+    traveller.visit("http://a.test/plain").await;
+    traveller.at("a.test").forgets = Some("wxgate-login-");
+    let (answer, trail) = traveller.visit("http://a.test/x").await;
+    assert_eq!(
+        (answer.status, asked_wechat(&trail)),
+        (403, 2),
+        "{trail:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -1207,7 +1306,18 @@ fn a_pay_account_that_tells_nothing_is_a_mistake() {
         );
     }
     let good = plan(&format!("{shop}pay_account = \"club\"")).unwrap();
-    let host = |name: &str| wxgate::origin::Host::new(name).unwrap();
+    let host = |name: &str| Host::new(name).unwrap();
+    // Behind the first login the second is begun where WeChat can be asked alone.
+    for (agent, expected) in [
+        (WECHAT, Opens::SessionThenPayer("club".to_owned())),
+        (DESKTOP, Opens::Session),
+    ] {
+        let mut header = RequestHeader::build("GET", b"/", None).unwrap();
+        header.insert_header("Host", "x.example.com").unwrap();
+        header.insert_header("User-Agent", agent).unwrap();
+        let asked = Asked::read(&header, b"").unwrap();
+        assert_eq!(Opens::for_route(&good.listed[0], &asked), expected);
+    }
     assert!(good.routes.is_callback(&host("club.example.com")));
     assert!(good.routes.is_callback(&host("shop.example.com")));
     assert!(!good.routes.is_callback(&host("twin.example.com")));
