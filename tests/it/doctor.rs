@@ -350,7 +350,7 @@ async fn cookies_and_files_that_do_not_arrive_are_told() {
                 true => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(),
                 false => answer,
             },
-            ["MP_verify", "404"],
+            ["MP_verify", "404 Not Found"],
         ),
     ] {
         // The gateway behind believes itself at the front's address.
