@@ -68,6 +68,12 @@ pub enum Purpose {
     Ask,
     /// A session on its way from one host to another.
     Ticket,
+    /// What another gateway asks of the one that holds the secret.
+    ClientAsk,
+    /// A visitor on the way to another gateway.
+    ClientTicket,
+    /// What becomes of another gateway's ask, for whoever tries.
+    ClientAnswer,
 }
 
 impl Purpose {
@@ -83,6 +89,9 @@ impl Purpose {
             Self::Visitor => b'v',
             Self::Ask => b'q',
             Self::Ticket => b'k',
+            Self::ClientAsk => b'1',
+            Self::ClientTicket => b'2',
+            Self::ClientAnswer => b'3',
         }
     }
 }
@@ -291,6 +300,19 @@ impl Keyring {
     /// How many keys there are: one at least.
     pub fn count(&self) -> usize {
         1 + self.older.len()
+    }
+
+    /// Whether a key of `other` is one of these. Takes as long whichever it is.
+    pub fn shares_a_key_with(&self, other: &Self) -> bool {
+        let tag = |key: &Key| key.mac(Purpose::ClientAsk, b"\0same\0");
+        let same = |own: &Key| {
+            let own = tag(own).finalize().into_bytes();
+            let theirs = other.keys().map(|key| tag(key).verify_slice(&own).is_ok());
+            theirs.fold(false, |found, same| found | same)
+        };
+        self.keys()
+            .map(same)
+            .fold(false, |found, same| found | same)
     }
 
     /// Signs `payload` for `purpose`: a token in base64url without padding.
@@ -554,6 +576,19 @@ mod tests {
         }
         let session = before.seal(Purpose::Session, b"");
         assert!(!before.is_admin_word(&session));
+    }
+
+    #[test]
+    fn a_key_in_two_rings_is_found_wherever_it_stands() {
+        let [one, two, three] = [key(), key(), key()];
+        let ring = |keys: &[&Secret]| {
+            let keys: Vec<Secret> = keys.iter().map(|key| (*key).clone()).collect();
+            Keyring::new(&keys).unwrap()
+        };
+        assert!(ring(&[&one]).shares_a_key_with(&ring(&[&one])));
+        assert!(ring(&[&two, &one]).shares_a_key_with(&ring(&[&one])));
+        assert!(ring(&[&one]).shares_a_key_with(&ring(&[&two, &three, &one])));
+        assert!(!ring(&[&one, &two]).shares_a_key_with(&ring(&[&three])));
     }
 
     #[test]
