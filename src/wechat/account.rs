@@ -168,7 +168,8 @@ pub struct HopOptions {
 #[derive(Clone)]
 pub struct Account {
     pub(super) app_id: AppId,
-    pub(super) app_secret: Secret,
+    /// `None` where another gateway holds it: no call is made then.
+    pub(super) app_secret: Option<Secret>,
     pub(super) callback_origin: PublicOrigin,
     pub(super) open_base: BaseUrl,
     pub(super) api_bases: Vec<BaseUrl>,
@@ -231,7 +232,7 @@ impl Account {
     pub fn new(parts: Parts) -> Self {
         Self {
             app_id: parts.app_id,
-            app_secret: parts.app_secret,
+            app_secret: Some(parts.app_secret),
             callback_origin: parts.callback_origin,
             open_base: parts.open_base,
             api_bases: std::iter::once(parts.api_base)
@@ -239,6 +240,20 @@ impl Account {
                 .collect(),
             lang: parts.lang,
             hop: parts.hop,
+        }
+    }
+
+    /// The account of `app_id` whose secret another gateway holds, at `origin`: it
+    /// can name the account, and ask WeChat nothing.
+    pub fn held_elsewhere(app_id: AppId, origin: PublicOrigin) -> Self {
+        Self {
+            app_id,
+            app_secret: None,
+            callback_origin: origin,
+            open_base: BaseUrl::wechat(OPEN_BASE_URL),
+            api_bases: Vec::new(),
+            lang: Lang::default(),
+            hop: HopOptions::default(),
         }
     }
 

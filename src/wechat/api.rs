@@ -187,6 +187,13 @@ pub enum ApiError {
     },
 }
 
+/// The secret of `account`: where another gateway holds it, WeChat is asked nothing,
+/// not what needs none either.
+fn secret_of(account: &Account) -> Result<&Secret, ApiError> {
+    let elsewhere = || ApiError::NotSent("another gateway holds the account's secret".to_owned());
+    account.app_secret.as_ref().ok_or_else(elsewhere)
+}
+
 impl Grant {
     /// Private: only [`Api::exchange`] has such an answer from WeChat.
     fn of(mut answer: Map<String, Value>) -> Result<Self, ApiError> {
@@ -303,7 +310,7 @@ impl Api {
     /// # Errors
     /// See [`ApiError`].
     pub async fn exchange(&self, account: &Account, code: &Code) -> Result<Grant, ApiError> {
-        let secret = account.app_secret.expose();
+        let secret = secret_of(account)?.expose();
         let query = Secret::new(format!(
             "/sns/oauth2/access_token?appid={}&secret={}&code={}&grant_type=authorization_code",
             account.app_id.as_str(),
@@ -392,7 +399,16 @@ impl Api {
     /// Asks one host about a code that is nobody's: the answer tells whether it
     /// knows the account and takes its secret. It can give no grant.
     pub async fn probe(&self, account: &Account, base: &BaseUrl) -> Probe {
-        let secret = account.app_secret.expose();
+        let secret = match secret_of(account) {
+            Ok(secret) => secret.expose(),
+            Err(answer) => {
+                return Probe {
+                    answer,
+                    date: None,
+                    took: Duration::ZERO,
+                };
+            }
+        };
         let url = Secret::new(format!(
             "{}/sns/oauth2/access_token?appid={}&secret={}&code={NOBODYS_CODE}&grant_type=authorization_code",
             base.as_str(),
@@ -429,6 +445,7 @@ impl Api {
         hidden: &[&str],
         read: impl FnOnce(Map<String, Value>) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
+        secret_of(account)?;
         let turn = tokio::time::timeout(self.bounds.total, self.turns.acquire()).await;
         let Ok(Ok(_turn)) = turn else {
             let error = ApiError::NotSent(
@@ -707,6 +724,39 @@ mod tests {
             let error = answer(&format!(r#"{{"errcode":1,"errmsg":"{hiding}"}}"#)).unwrap_err();
             assert!(!error.to_string().contains("hunter2"), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_asked_of_wechat_where_another_gateway_holds_the_secret() {
+        use crate::origin::PublicOrigin;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let origin = PublicOrigin::try_from("https://www.example.com".to_owned()).unwrap();
+        let app_id = AppId::try_from("wx1234567890abcdef".to_owned()).unwrap();
+        let mut account = Account::held_elsewhere(app_id, origin);
+        // Wherever calls would go.
+        account.api_bases = vec![BaseUrl::try_from(base).unwrap()];
+        let bounds = Bounds {
+            connect: Duration::from_secs(1),
+            total: Duration::from_secs(1),
+            calls: NonZeroUsize::MIN,
+        };
+        let api = Api::new(bounds).unwrap();
+        let (token, openid) = (Secret::new("t".to_owned()), "o1".to_owned());
+        let openid = OpenId::try_from(openid).unwrap();
+        let answers = [
+            api.refresh(&account, &token, &openid).await.map(drop),
+            api.profile(&account, &token, &openid).await.map(drop),
+            api.check(&account, &token, &openid).await,
+            Err(api.probe(&account, &account.api_bases[0]).await.answer),
+        ];
+        for answer in answers {
+            assert!(
+                matches!(answer, Err(ApiError::NotSent(why)) if why.contains("another gateway"))
+            );
+        }
+        listener.set_nonblocking(true).unwrap();
+        assert!(listener.accept().is_err(), "nobody connected");
     }
 
     #[test]
