@@ -2,7 +2,8 @@
 //! login.
 //!
 //! Holds always: a [`Host`] is lower-case, without port and trailing dot; a
-//! [`PublicOrigin`] comes from `gateway.toml`, never from a request; a
+//! [`PublicOrigin`] comes from `gateway.toml`, never from a request, but for a port
+//! that another gateway holds against a list of its own; a
 //! [`ReturnTo`] put behind an origin stays on that origin for every browser,
 //! for the parser that made it is the one browsers use (WHATWG URL).
 
@@ -20,11 +21,16 @@ impl Host {
     /// The host of an authority such as a `Host` header (RFC 9110, section
     /// 7.2): the port is dropped. `None` when it is not one host.
     pub fn from_authority(authority: &str) -> Option<Self> {
-        let host = match authority.rsplit_once(':') {
-            Some((host, port)) if is_port(port) => host,
-            _ => authority,
+        Self::and_port(authority).map(|(host, _)| host)
+    }
+
+    /// The same with the port, if one stands there.
+    pub fn and_port(authority: &str) -> Option<(Self, Option<u16>)> {
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if is_port(port) => (host, port.parse().ok()),
+            _ => (authority, None),
         };
-        Self::new(host)
+        Some((Self::new(host)?, port))
     }
 
     /// `name` as a host; `None` when it is none.
@@ -112,6 +118,13 @@ pub struct OriginError {
     reason: &'static str,
 }
 
+impl OriginError {
+    /// The reason alone.
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
+}
+
 impl PublicOrigin {
     /// The origin of a host on the scheme's own port.
     pub fn of(scheme: PublicScheme, host: &Host) -> Self {
@@ -120,6 +133,22 @@ impl PublicOrigin {
             scheme,
             host: host.clone(),
             port: None,
+        }
+    }
+
+    /// The same at `port`, where that is not the scheme's own.
+    pub fn at(scheme: PublicScheme, host: &Host, port: Option<u16>) -> Self {
+        let usual = match scheme {
+            PublicScheme::Https => 443,
+            PublicScheme::Http => 80,
+        };
+        match port.filter(|port| *port != usual) {
+            None => Self::of(scheme, host),
+            Some(port) => Self {
+                text: format!("{}://{host}:{port}", scheme.as_str()),
+                port: Some(port),
+                ..Self::of(scheme, host)
+            },
         }
     }
 
@@ -296,6 +325,21 @@ mod tests {
             "https://shop.example.com"
         );
         assert_eq!(origin("http://127.0.0.1:8080").unwrap().port(), Some(8080));
+        // What is put together is what would be read.
+        for (text, authority) in [
+            ("http://localhost:3000", "LOCALHOST:3000"),
+            ("http://localhost", "localhost:80"),
+            ("http://localhost:443", "localhost:443"),
+            ("http://[::1]:3000", "[::1]:3000"),
+            ("https://a.example", "a.example:443"),
+            ("https://a.example", "a.example"),
+            ("https://a.example", "a.example:"),
+            ("https://a.example:80", "a.example:80"),
+        ] {
+            let (host, port) = Host::and_port(authority).unwrap();
+            let read = origin(text).unwrap();
+            assert_eq!(PublicOrigin::at(read.scheme(), &host, port), read);
+        }
         for wrong in [
             "shop.example.com",
             "https://",

@@ -109,6 +109,8 @@ const MAX_FIELDS: usize = 256;
 pub struct Asked<'r> {
     /// The host, without port.
     pub host: Host,
+    /// The port, if one stands there: where nothing better tells it.
+    pub port: Option<u16>,
     /// Path and query as they came and will be forwarded.
     pub target: &'r str,
     /// The target up to its `?`.
@@ -193,13 +195,14 @@ impl<'r> Asked<'r> {
             return Err(Unreadable::Target);
         }
         let authority = authority(header).ok_or(Unreadable::Host)?;
-        let host = Host::from_authority(authority).ok_or(Unreadable::Host)?;
+        let (host, port) = Host::and_port(authority).ok_or(Unreadable::Host)?;
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (target, None),
         };
         Ok(Self {
             host,
+            port,
             target,
             path,
             query,
