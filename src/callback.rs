@@ -7,6 +7,7 @@
 //! the visitor goes on: to the target, to WeChat again at most twice, or to a
 //! page that says why.
 
+mod client;
 mod exchange;
 mod opened;
 mod shared;
@@ -20,14 +21,15 @@ use moka::future::Cache;
 use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
+pub use self::client::{Caller, Refused};
 use self::exchange::{Complaints, Failure, Work, consequence, seconds};
-pub use self::ticket::Unasked;
+pub use self::ticket::{Asking, Unasked};
 use crate::circuit::{Circuits, Kind, Shut};
 use crate::endpoints;
 use crate::limits::Logins;
 use crate::login::{self, Login, Opens};
 use crate::metrics::{AccountCounts, Metrics};
-use crate::origin::{Host, ReturnTo};
+use crate::origin::{Host, PublicOrigin, ReturnTo};
 use crate::reply::{Reply, Trouble};
 use crate::request::Asked;
 use crate::route::{Decided, LoginAccount, Route, Routes, Snapshot};
@@ -365,6 +367,15 @@ impl Callbacks {
         self.memory.metrics.account(name)
     }
 
+    /// What the browser that sent `asked` sees of `host`, which may be another of
+    /// its cookies' domain.
+    fn origin(&self, asked: &Asked<'_>, host: &Host) -> PublicOrigin {
+        match *host == asked.host {
+            true => self.routes.origin_of(asked),
+            false => self.routes.origin(host),
+        }
+    }
+
     fn end(&self, login: Login, trouble: Trouble, errcode: Option<Errcode>) -> Outcome {
         Outcome::Show(Shown {
             trouble,
@@ -472,7 +483,7 @@ impl Callbacks {
                 account,
                 host: &login.host,
                 need: login.need,
-                admits_snapshots: self.admits_snapshots(login),
+                admits_snapshots: self.admits_snapshots(login, now),
                 opens_session: !matches!(login.opens, Opens::Payer(_) | Opens::Ticket),
                 complaints: &self.memory.complaints,
                 counts: &self.memory.metrics.account(account.name.as_str()),
@@ -494,13 +505,13 @@ impl Callbacks {
 
     /// Whether the page that `login` is for lets snapshot pages' visitors look
     /// around.
-    fn admits_snapshots(&self, login: &Login) -> bool {
+    fn admits_snapshots(&self, login: &Login, now: Millis) -> bool {
         if matches!(login.opens, Opens::Payer(_)) {
             return false;
         }
         if let Some(query) = Ask::query_of(&login.to) {
-            let ask = Ask::of_query(self.sessions.keys(), query);
-            return ask.is_some_and(|ask| ask.snapshots);
+            let asking = self.ask(query, &login.host, now);
+            return asking.is_ok_and(|asking| asking.ask.snapshots);
         }
         self.route(login)
             .is_some_and(|route| route.snapshot == Snapshot::ReadOnly)
@@ -571,6 +582,7 @@ impl Callbacks {
         let forget = login.forget(&self.sessions);
         let start = login::Start {
             host: &login.host,
+            origin: self.origin(asked, &login.host),
             account,
             need: login.need,
             instead_of: login.instead_of,

@@ -6,6 +6,7 @@
 //! message repeats a line of the file, for it might hold a secret.
 
 mod accounts;
+mod clients;
 mod keys;
 mod mistakes;
 mod pay;
@@ -202,23 +203,22 @@ pub enum LogFormat {
 #[serde(deny_unknown_fields)]
 struct AccountTable {
     app_id: AppId,
-    app_secret: Spanned<SecretSource>,
-    callback_origin: Spanned<PublicOrigin>,
+    app_secret: Option<Spanned<SecretSource>>,
+    callback_origin: Option<Spanned<PublicOrigin>>,
+    via: Option<Spanned<PublicOrigin>>,
+    client: Option<Spanned<AccountName>>,
+    client_key: Option<Spanned<SecretSource>>,
+    clients: Option<Spanned<Vec<clients::ClientTable>>>,
     #[serde(default)]
     sandbox: bool,
     open_base_url: Option<Spanned<BaseUrl>>,
     api_base_url: Option<Spanned<BaseUrl>>,
     api_fallback_url: Option<Spanned<BaseUrl>>,
-    #[serde(default)]
-    verify_files: Vec<VerifyFile>,
-    #[serde(default)]
-    lang: Lang,
-    #[serde(default)]
-    force_popup: bool,
-    #[serde(default)]
-    force_snapshot: bool,
-    #[serde(default)]
-    connect_redirect: bool,
+    verify_files: Option<Spanned<Vec<VerifyFile>>>,
+    lang: Option<Spanned<Lang>>,
+    force_popup: Option<Spanned<bool>>,
+    force_snapshot: Option<Spanned<bool>>,
+    connect_redirect: Option<Spanned<bool>>,
 }
 
 /// One of `[[routes]]`.
@@ -352,7 +352,8 @@ impl Plan {
     /// What is allowed and should be looked at all the same.
     pub fn warnings(&self) -> Vec<String> {
         let scheme = self.server.public_scheme;
-        let origins = self.accounts.iter().filter_map(|planned| {
+        let here = |planned: &&PlannedAccount| planned.account.via().is_none();
+        let origins = self.accounts.iter().filter(here).filter_map(|planned| {
             let origin = planned.account.wechat.callback_origin();
             (origin.scheme() != scheme).then(|| {
                 format!(

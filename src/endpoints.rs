@@ -16,7 +16,7 @@ use url::form_urlencoded;
 
 use crate::identity::assertion::Assertions;
 use crate::login;
-use crate::origin::{Host, ReturnTo};
+use crate::origin::{Host, PublicOrigin, ReturnTo};
 use crate::reply::{Reply, Trouble};
 use crate::request::{Asked, Kind};
 use crate::revocation::show_id;
@@ -131,17 +131,16 @@ pub fn try_again(to: &ReturnTo) -> String {
     }
 }
 
-/// Where a visitor goes who has logged in for `to` at `host`: there, or, where its
+/// Where a visitor goes who has logged in for `to` at `origin`: there, or, where its
 /// route keeps fragments, to the page that puts it back.
-pub fn landing(to: &ReturnTo, host: &Host, routes: &Routes) -> String {
-    let origin = routes.origin(host);
+pub fn landing(to: &ReturnTo, origin: &PublicOrigin, routes: &Routes) -> String {
     let path = to.path();
-    match routes.decide(host, path) {
+    match routes.decide(origin.host(), path) {
         Decided::Route(route) if route.keep_fragment => {
             let to: String = form_urlencoded::byte_serialize(to.as_str().as_bytes()).collect();
             format!("{}{PREFIX}/return?to={to}", origin.as_str())
         }
-        _ => to.on(&origin),
+        _ => to.on(origin),
     }
 }
 
@@ -331,7 +330,7 @@ pub fn logout(
     if asked.method() != Method::POST {
         return (Err(Trouble::ConfirmLogout), Vec::new());
     }
-    if !asked.is_same_origin(routes.origin(&asked.host).as_str()) {
+    if !asked.is_same_origin(routes.origin_of(asked).as_str()) {
         return (Err(Trouble::BadRequest), Vec::new());
     }
     let mut gone: Vec<String> = routes

@@ -1,5 +1,6 @@
 //! No session: remember where the visitor wanted to go, and send them to
-//! WeChat: where their account's callback is another host, by way of that.
+//! WeChat: where their account's callback is another host, or its secret another
+//! gateway's, by way of that.
 //!
 //! Holds always: each login lives in a signed cookie of its own, which only the
 //! callback, and what lies below it, is sent, so that tabs do not fight, a restart loses nothing and no
@@ -18,7 +19,7 @@ use crate::revocation::SessionId;
 use crate::route::{LoginAccount, Need, OutsideWeChat, Route, Snapshot};
 use crate::session::{Millis, Session, Sessions};
 use crate::signing::{self, MAX_TOKEN, Purpose, SealError};
-use crate::signon::{Ask, Binding, SIGN_ON_PATH};
+use crate::signon::{Ask, Binding, ClientAsk, SIGN_ON_PATH};
 use crate::wechat::{Scope, State};
 
 /// Where WeChat sends visitors back to: short and constant, for WeChat keeps
@@ -110,6 +111,8 @@ struct Wire<'a> {
 pub struct Start<'a> {
     /// The host the visitor came to.
     pub host: &'a Host,
+    /// What their browser sees of it.
+    pub origin: PublicOrigin,
     /// With which account.
     pub account: &'a LoginAccount,
     /// What the session that it ends with must have.
@@ -134,10 +137,26 @@ impl Start<'_> {
         if sessions.is_direct(self.host, self.account) {
             return Ok(wechat.authorize_url(CALLBACK_PATH, self.need.scope, state));
         }
-        let ask = Ask {
+        let ask = self.ask(state, now);
+        let origin = wechat.callback_origin().as_str();
+        if let Some(via) = self.account.via() {
+            let ask = ClientAsk {
+                origin: self.origin.clone(),
+                ask,
+                probe: false,
+            };
+            let (client, ask) = (via.client.as_str(), ask.seal(via)?);
+            return Ok(format!("{origin}{SIGN_ON_PATH}?client={client}&ask={ask}"));
+        }
+        let ask = ask.seal(sessions.keys())?;
+        Ok(format!("{origin}{SIGN_ON_PATH}?ask={ask}"))
+    }
+
+    fn ask(&self, state: &State, now: Millis) -> Ask {
+        Ask {
             host: self.host.clone(),
             account: self.account.name.as_str().to_owned(),
-            app_id: wechat.app_id().as_str().to_owned(),
+            app_id: self.account.wechat.app_id().as_str().to_owned(),
             need: self.need,
             instead_of: self.instead_of,
             // What a snapshot page's visitor would pay with is made up too.
@@ -149,9 +168,7 @@ impl Start<'_> {
             binding: Binding::of(state),
             attempt: self.attempt,
             made: now,
-        };
-        let (origin, ask) = (wechat.callback_origin(), ask.seal(sessions.keys())?);
-        Ok(format!("{}{SIGN_ON_PATH}?ask={ask}", origin.as_str()))
+        }
     }
 }
 

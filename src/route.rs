@@ -6,6 +6,7 @@
 //! `;parameters`, doubled slashes, double encoding) and one of the readings
 //! would reach a stricter route, there is no decision: [`Decided::Ambiguous`].
 
+mod holder;
 mod hosts;
 mod readings;
 mod settings;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use http::{HeaderName, HeaderValue, Method};
 
+pub use self::holder::{Client, Holder, Via};
 pub use self::hosts::ByHost;
 use self::readings::{is_plain, readings, without_endings};
 pub use self::settings::{
@@ -35,6 +37,8 @@ pub struct LoginAccount {
     pub name: AccountName,
     /// The account itself.
     pub wechat: Account,
+    /// Which gateway holds its secret.
+    pub holder: Holder,
     /// The name of its session cookie.
     pub session_cookie: String,
     /// The name of the cookie of a snapshot page's visitor.
@@ -244,6 +248,8 @@ struct Site {
     longest: usize,
     /// Whether all paths are plain.
     is_plain: bool,
+    /// Whether visitors log in here by way of another gateway.
+    has_via: bool,
 }
 
 impl Default for Site {
@@ -253,6 +259,7 @@ impl Default for Site {
             folded: Table::default(),
             longest: 0,
             is_plain: true,
+            has_via: false,
         }
     }
 }
@@ -300,8 +307,11 @@ impl Routes {
                 continue;
             }
             seen.insert(key, at);
+            table.sites.entry(&route.host).add(route);
             let accounts = route.account.iter().chain(&route.pay_account);
-            for account in accounts.filter(|_| route.auth != Auth::None) {
+            // Nobody comes back from WeChat to where the secret is not.
+            let here = |account: &&Arc<LoginAccount>| account.via().is_none();
+            for account in accounts.filter(|_| route.auth != Auth::None).filter(here) {
                 let origin = account.wechat.callback_origin();
                 table.origins.insert(origin.host().clone(), origin.clone());
                 let back = table.callbacks.entry(origin.host().clone()).or_default();
@@ -315,7 +325,6 @@ impl Routes {
                     Some(_) => {}
                 }
             }
-            table.sites.entry(&route.host).add(route);
         }
         table.verify_files = verify_files
             .into_iter()
@@ -326,6 +335,43 @@ impl Routes {
         } else {
             Err(twins)
         }
+    }
+
+    /// The same with the callbacks of those of `accounts` that have clients, whether
+    /// routes use them or not.
+    #[must_use]
+    pub fn with_clients<'a>(
+        mut self,
+        accounts: impl IntoIterator<Item = &'a Arc<LoginAccount>>,
+    ) -> Self {
+        for account in accounts {
+            let origin = account.wechat.callback_origin();
+            if account.clients().is_empty() {
+                continue;
+            }
+            let host = origin.host();
+            self.origins.insert(host.clone(), origin.clone());
+            let back = self.callbacks.entry(host.clone()).or_default();
+            if !back.iter().any(|(known, _)| known.name == account.name) {
+                back.push((Arc::clone(account), HostPattern::Exact(host.clone())));
+            }
+        }
+        self
+    }
+
+    /// The clients called `name` of accounts whose visitors come back from WeChat to
+    /// `host`.
+    pub fn clients<'a>(
+        &'a self,
+        host: &Host,
+        name: &'a AccountName,
+    ) -> impl Iterator<Item = (&'a Arc<LoginAccount>, &'a Client)> {
+        let back = self.callbacks.get(host).into_iter().flatten();
+        back.flat_map(move |(account, _)| {
+            let clients = account.clients().iter();
+            let named = clients.filter(move |client| client.name == *name);
+            named.map(move |client| (account, client))
+        })
     }
 
     /// The route for `path`, as it stands in the request line without query.
@@ -392,6 +438,22 @@ impl Routes {
             .get(host)
             .cloned()
             .unwrap_or_else(|| PublicOrigin::of(self.scheme, host))
+    }
+
+    /// The same of the host that `asked` names. At hosts whose visitors log in by way
+    /// of another gateway the port is the request's own, for nothing else tells it:
+    /// that gateway holds the whole against its list.
+    pub fn origin_of(&self, asked: &Asked<'_>) -> PublicOrigin {
+        self.origin_at(&asked.host, asked.port)
+    }
+
+    /// The same for a request to `host` that says `port`.
+    pub fn origin_at(&self, host: &Host, port: Option<u16>) -> PublicOrigin {
+        let known = self.origins.contains_key(host);
+        match self.sites.get(host) {
+            Some(site) if site.has_via && !known => PublicOrigin::at(self.scheme, host, port),
+            _ => self.origin(host),
+        }
     }
 
     /// Routes that ask for more than one above them, as pairs (above, below).
@@ -486,6 +548,8 @@ impl Site {
         let path = route.path.prefix();
         self.longest = self.longest.max(path.len());
         self.is_plain &= is_plain(path);
+        let mut accounts = route.account.iter().chain(&route.pay_account);
+        self.has_via |= accounts.any(|account| account.via().is_some());
         self.folded
             .insert(path.to_ascii_lowercase(), Arc::clone(route));
         self.routes.insert(path.to_owned(), Arc::clone(route));
@@ -575,6 +639,7 @@ mod tests {
                 lang: Default::default(),
                 hop: Default::default(),
             }),
+            holder: Holder::default(),
             session_cookie: String::new(),
             snapshot_cookie: String::new(),
             pay_cookie: String::new(),

@@ -2,7 +2,8 @@
 //!
 //! Holds always: a [`Session`] is made from a [`Grant`] or from a cookie that
 //! verified and that nobody has ended, or is one of these, handed over sealed to
-//! another instance or host, never otherwise. That of a snapshot page's
+//! another instance or host, or the visitor of one, told sealed to another gateway,
+//! never otherwise. That of a snapshot page's
 //! visitor has a cookie of its own, is told apart by its signature, and is read
 //! by [`Sessions::read_snapshot`] alone. Where it holds (host or cookie domain) and for
 //! which appid stands inside the signature; a session of one host or account is
@@ -10,6 +11,7 @@
 //! argument, in seconds since 1970.
 
 mod examined;
+mod passed;
 mod pay;
 mod settings;
 
@@ -20,6 +22,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 pub use self::examined::{Examined, ExaminedPayer, Told};
+pub use self::passed::Passed;
 pub use self::pay::{Payer, Paying};
 pub use self::settings::{CookieDomain, CookieName, Lifetime, Table};
 use crate::cookies::{self, CookieSettings, Found, MaxAge};
@@ -414,10 +417,11 @@ impl Sessions {
     }
 
     /// Whether who logs in at `host` with `account` comes back to where the cookies
-    /// of `host` are sent. Otherwise the way leads through the callback's host.
+    /// of `host` are sent. Otherwise the way leads through the callback's host, which
+    /// is another gateway's where that holds the secret.
     pub fn is_direct(&self, host: &Host, account: &LoginAccount) -> bool {
-        self.cookies
-            .shared_by(host, account.wechat.callback_origin().host())
+        let callback = account.wechat.callback_origin().host();
+        account.via().is_none() && self.cookies.shared_by(host, callback)
     }
 
     /// The same session for another host: `session` was vouched for by the
@@ -679,6 +683,7 @@ pub(crate) mod tests {
         LoginAccount {
             name: "shop".to_owned().try_into().unwrap(),
             wechat: crate::wechat::Account::new(parts),
+            holder: Default::default(),
             session_cookie: "__Host-wxgate_shop".to_owned(),
             snapshot_cookie: "__Host-wxgate-snapshot-shop".to_owned(),
             pay_cookie: "__Host-wxgate-pay-shop".to_owned(),

@@ -7,6 +7,9 @@
 //! host      the login's cookie, the ticket once: a session; 302 to the target
 //! ```
 //!
+//! Between two gateways of one account, a client and the one that holds the secret,
+//! the way is the same: see `client`.
+//!
 //! Holds always: both are sealed under a key of their own, which is made of the
 //! session keys and of the login they belong to; a ticket opens at the host it
 //! was made for, and for the browser alone whose login it is bound to, for it
@@ -14,12 +17,15 @@
 //! Neither tells whoever reads an address who the visitor is or where they want
 //! to go. Time is an argument, in milliseconds since 1970.
 
+mod client;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use url::form_urlencoded;
 
+pub use self::client::{ClientAsk, ClientTicket, Named, NoAsk, Verdict};
 use crate::origin::{Host, ReturnTo};
 use crate::revocation::SessionId;
 use crate::route::Need;
@@ -104,7 +110,12 @@ impl Ask {
     /// # Errors
     /// When the system gives no random bytes.
     pub fn seal(&self, keys: &Keyring) -> Result<String, SealError> {
-        let wire = AskWire {
+        let payload = postcard::to_stdvec(&self.wire()).unwrap_or_default();
+        seal(keys, Purpose::Ask, &self.binding, b"", &payload)
+    }
+
+    fn wire(&self) -> AskWire<'_> {
+        AskWire {
             host: self.host.as_str(),
             account: &self.account,
             app_id: &self.app_id,
@@ -116,16 +127,17 @@ impl Ask {
             fresh: self.fresh,
             attempt: self.attempt,
             made: self.made,
-        };
-        let payload = postcard::to_stdvec(&wire).unwrap_or_default();
-        seal(keys, Purpose::Ask, &self.binding, b"", &payload)
+        }
     }
 
     /// The ask of an address whose query is `query`; `None` where none of ours
     /// stands there, once.
     pub fn of_query(keys: &Keyring, query: &str) -> Option<Self> {
         let (binding, payload) = open(keys, Purpose::Ask, b"", &only(query, "ask")?)?;
-        let wire: AskWire<'_> = signing::whole(&payload)?;
+        Self::of_wire(signing::whole(&payload)?, binding)
+    }
+
+    fn of_wire(wire: AskWire<'_>, binding: Binding) -> Option<Self> {
         Some(Self {
             host: Host::new(wire.host)?,
             account: wire.account.to_owned(),
@@ -288,13 +300,13 @@ mod tests {
     use super::*;
     use crate::session::tests::{session, sessions};
 
-    const NOW: Millis = 1_000_000;
+    pub(super) const NOW: Millis = 1_000_000;
 
-    fn state() -> State {
+    pub(super) fn state() -> State {
         State::random(1).unwrap()
     }
 
-    fn ask(state: &State) -> Ask {
+    pub(super) fn ask(state: &State) -> Ask {
         Ask {
             host: Host::new("h.example").unwrap(),
             account: "shop".to_owned(),

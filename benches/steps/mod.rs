@@ -18,7 +18,7 @@ use wxgate::identity::{self, AllowedUnderscores};
 use wxgate::limits::BodySize;
 use wxgate::login::{self, Start};
 use wxgate::metrics::{Ended, Metrics, RouteCounters};
-use wxgate::origin::{Host, PublicScheme, ReturnTo};
+use wxgate::origin::{Host, PublicOrigin, PublicScheme, ReturnTo};
 use wxgate::request::Asked;
 use wxgate::route::{
     Auth, Decided, HostPattern, LoginAccount, OutsideWeChat, Route, RoutePath, Routes,
@@ -278,6 +278,7 @@ impl World {
     pub fn login(&self) {
         let start = Start {
             host: &self.host,
+            origin: PublicOrigin::of(PublicScheme::Https, &self.host),
             account: &self.account,
             need: wxgate::route::Need {
                 scope: Scope::Base,

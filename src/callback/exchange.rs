@@ -169,7 +169,7 @@ pub(super) struct Complaints(Mutex<HashMap<(String, i64), (Instant, u64)>>);
 
 impl Complaints {
     /// Notes one. Says how many were kept quiet before it, if it is to be told.
-    fn note(&self, account: &str, code: i64) -> Option<u64> {
+    pub(super) fn note(&self, account: &str, code: i64) -> Option<u64> {
         let mut told = self.0.lock();
         let entry = told.entry((account.to_owned(), code));
         let mut first = false;

@@ -45,10 +45,10 @@ impl Callbacks {
             }
             Opens::Payer(id) => match self.main(asked, &login, id, now) {
                 Some(main) if self.knows_payer(asked, &login, account, &main, now) => {
-                    Err(self.leave(login, THERE, now))
+                    Err(self.leave(asked, login, THERE, now))
                 }
                 Some(_) => Ok(login),
-                None => Err(self.leave(login, WITHOUT_SESSION, now)),
+                None => Err(self.leave(asked, login, WITHOUT_SESSION, now)),
             },
             Opens::Ticket => Ok(login),
         }
@@ -73,13 +73,13 @@ impl Callbacks {
                     let payer = Payer::beside(&main, session);
                     Some(self.sessions.write_payer(&payer, account, seconds(now)))
                 }
-                None => return self.leave(login, WITHOUT_SESSION, now),
+                None => return self.leave(asked, login, WITHOUT_SESSION, now),
             },
             Opens::Ticket => None,
         };
         info!(host = %login.host, account = account.name.as_str(), "{said}");
         let outcome = match &login.opens {
-            Opens::Payer(_) => self.leave(login, reason, now),
+            Opens::Payer(_) => self.leave(asked, login, reason, now),
             _ => self.go_on(asked, login, session, reason, now),
         };
         match (outcome, cookie) {
@@ -105,12 +105,13 @@ impl Callbacks {
         }
         match self.ticket_for(&login, session, now) {
             Some(ticket) => self.finished(Reply::redirect(&ticket), login, reason, now),
-            None => self.leave(login, reason, now),
+            None => self.leave(asked, login, reason, now),
         }
     }
 
-    fn leave(&self, login: Login, reason: &'static str, now: Millis) -> Outcome {
-        let landing = endpoints::landing(&login.to, &login.host, &self.routes);
+    fn leave(&self, asked: &Asked<'_>, login: Login, reason: &'static str, now: Millis) -> Outcome {
+        let origin = self.origin(asked, &login.host);
+        let landing = endpoints::landing(&login.to, &origin, &self.routes);
         self.finished(Reply::redirect(&landing), login, reason, now)
     }
 
@@ -147,6 +148,7 @@ impl Callbacks {
         }
         let start = Start {
             host: &login.host,
+            origin: self.origin(asked, &login.host),
             account,
             need: Need::OPENID,
             instead_of: None,

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use tracing::warn;
 
+use super::client::{Caller, Refused};
 use super::exchange::seconds;
 use super::{Callbacks, Outcome, counted, goes_round, show};
 use crate::endpoints;
@@ -22,7 +23,7 @@ use crate::request::Asked;
 use crate::route::LoginAccount;
 use crate::session::{Millis, NoSession, Session};
 use crate::signing::SealError;
-use crate::signon::{Ask, Binding, TICKET_PATH, Ticket, USED};
+use crate::signon::{Ask, Binding, Named, TICKET_PATH, Ticket, USED};
 
 /// What is said of a ticket that opened a session.
 const TAKEN: &str = "ticket_taken";
@@ -36,6 +37,18 @@ pub enum Unasked {
     Elsewhere,
     /// Too old, or from the future. Which host asked.
     Late(Host),
+    /// Another gateway's, which is refused.
+    Client(Box<Refused>),
+}
+
+/// An ask that is to be answered.
+pub struct Asking {
+    /// What is asked.
+    pub ask: Ask,
+    /// With which account.
+    pub account: Arc<LoginAccount>,
+    /// Which client asks, where it is no host of this gateway's.
+    pub client: Option<Caller>,
 }
 
 impl Unasked {
@@ -45,6 +58,7 @@ impl Unasked {
             Self::Forged => "ask_forged",
             Self::Elsewhere => "ask_of_another_place",
             Self::Late(_) => "ask_late",
+            Self::Client(refused) => refused.reason(),
         }
     }
 }
@@ -55,16 +69,17 @@ impl Callbacks {
     ///
     /// # Errors
     /// Why it is not to be answered.
-    pub fn ask(
-        &self,
-        query: &str,
-        here: &Host,
-        now: Millis,
-    ) -> Result<(Ask, Arc<LoginAccount>), Unasked> {
+    pub fn ask(&self, query: &str, here: &Host, now: Millis) -> Result<Asking, Unasked> {
+        match Named::in_query(query) {
+            Named::Nobody => {}
+            Named::Client(name) => return self.client_ask(Some(name), query, here, now),
+            Named::Odd => return self.client_ask(None, query, here, now),
+        }
         let ask = Ask::of_query(self.sessions.keys(), query).ok_or(Unasked::Forged)?;
         let serves = |account: &&Arc<LoginAccount>| {
             account.name.as_str() == ask.account
                 && account.wechat.app_id().as_str() == ask.app_id
+                && account.via().is_none()
                 && account.wechat.callback_origin().host() == here
                 && !self.sessions.is_direct(&ask.host, account)
         };
@@ -75,7 +90,11 @@ impl Callbacks {
         let account = accounts.into_iter().find(serves).cloned();
         let account = account.ok_or(Unasked::Elsewhere)?;
         match ask.is_alive(now) {
-            true => Ok((ask, account)),
+            true => Ok(Asking {
+                ask,
+                account,
+                client: None,
+            }),
             false => Err(Unasked::Late(ask.host)),
         }
     }
@@ -84,7 +103,20 @@ impl Callbacks {
     ///
     /// # Errors
     /// When the system gives no random bytes.
-    pub fn ticket(&self, ask: &Ask, session: Session, now: Millis) -> Result<String, SealError> {
+    pub fn ticket(
+        &self,
+        asking: &Asking,
+        session: Session,
+        now: Millis,
+    ) -> Result<String, SealError> {
+        let Asking {
+            ask,
+            account,
+            client,
+        } = asking;
+        if let Some(caller) = client {
+            return self.client_ticket(caller, account, ask, &session, now);
+        }
         let ticket = Ticket::new(ask, session, now).seal(self.sessions.keys(), &ask.host)?;
         let origin = self.routes.origin(&ask.host);
         Ok(format!("{}{TICKET_PATH}?t={ticket}", origin.as_str()))
@@ -99,11 +131,12 @@ impl Callbacks {
         now: Millis,
     ) -> Option<String> {
         let query = Ask::query_of(&login.to)?;
-        let (ask, account) = self.ask(query, &login.host, now).ok()?;
+        let asking = self.ask(query, &login.host, now).ok()?;
+        let Asking { ask, account, .. } = &asking;
         let ours = account.name.as_str() == login.account
             && ask.is_met_by(session)
             && ask.fresh == (login.opens == Opens::Ticket);
-        ours.then(|| self.ticket(&ask, session.clone(), now).ok())?
+        ours.then(|| self.ticket(&asking, session.clone(), now).ok())?
     }
 
     /// Answers a request to [`TICKET_PATH`]. Says too which account it was about,
@@ -114,7 +147,9 @@ impl Callbacks {
         now: Millis,
     ) -> (Outcome, Option<Arc<LoginAccount>>) {
         let query = asked.query.unwrap_or_default();
-        let Some(ticket) = Ticket::of_query(self.sessions.keys(), &asked.host, query) else {
+        let own = Ticket::of_query(self.sessions.keys(), &asked.host, query);
+        let received = || self.received(asked, now).map(|(t, by)| (t, Some(by)));
+        let Some((ticket, by)) = own.map(|ticket| (ticket, None)).or_else(received) else {
             let home = endpoints::home(&asked.host, &self.routes);
             return (show(Trouble::SignOnFailed, home), None);
         };
@@ -122,7 +157,15 @@ impl Callbacks {
         let known = |login: &Login| Binding::of(&login.state) == ticket.binding;
         let at = logins.iter().position(known);
         let login = at.map(|at| logins.swap_remove(at));
-        let begun = login.and_then(|login| Some((self.account(&login)?, login)));
+        // Who vouches is who was asked: this gateway, or that of the account.
+        let asked_of = |account: &Arc<LoginAccount>| match &by {
+            Some(by) => by.name == account.name,
+            None => account.via().is_none(),
+        };
+        let begun = login.and_then(|login| {
+            let account = self.account(&login).filter(asked_of)?;
+            Some((account, login))
+        });
         let Some((account, login)) = begun else {
             return (self.stray(asked, &ticket, now).await, None);
         };
@@ -175,6 +218,10 @@ impl Callbacks {
         }
         match self.admitted(ticket, &login, account, now) {
             Ok(session) => {
+                let opens = !matches!(login.opens, Opens::Payer(_));
+                if opens && account.via().is_some() {
+                    self.count_received(account, &session);
+                }
                 let said = (TAKEN, "a visitor logged in by way of another host");
                 self.opened(asked, login, account, &session, said, now)
             }
@@ -193,13 +240,13 @@ impl Callbacks {
         if !ticket.is_alive(now) {
             return Err("ticket_late");
         }
-        let (session, now) = (ticket.session, seconds(now));
+        let (session, millis, now) = (ticket.session, now, seconds(now));
         let session = self
             .sessions
             .take_over(session, &login.host, account, now)
             .map_err(NoSession::reason)?;
         let enough = match session.is_snapshot() {
-            true => self.admits_snapshots(login),
+            true => self.admits_snapshots(login, millis),
             false => login.is_met_by(&session),
         };
         if enough {

@@ -1,5 +1,5 @@
 //! An account's table becomes an account: its origin is one that WeChat would
-//! take, and its secret was read.
+//! take, and its secret was read, or is another gateway's (see `clients`).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
+use super::clients::{ClientKey, plan_clients, plan_via};
 use super::{AccountTable, Mistakes};
 use crate::cookies::CookieSettings;
 use crate::origin::PublicScheme;
-use crate::route::{AccountName, LoginAccount};
+use crate::route::{AccountName, Holder, LoginAccount};
 use crate::wechat::Account;
 use crate::wechat::account::{
     self, API_BASE_URL, API_FALLBACK_URL, BaseUrl, HopOptions, OPEN_BASE_URL, Parts, VerifyFile,
@@ -33,33 +34,67 @@ pub(super) fn plan_accounts(
     scheme: PublicScheme,
     cookies: &CookieSettings,
     base: &Path,
+    keys: &mut Vec<ClientKey>,
     mistakes: &mut Mistakes,
 ) -> Vec<PlannedAccount> {
-    tables
-        .into_iter()
-        .filter_map(|(name, table)| {
-            plan_account(name.into_inner(), table, scheme, cookies, base, mistakes)
-        })
-        .collect()
+    let mut accounts = Vec::new();
+    for (name, mut table) in tables {
+        if mistakes.has_gaps_in(&format!("accounts.{}", name.get_ref().as_str())) {
+            continue;
+        }
+        let planned = match table.via.take() {
+            Some(via) => plan_via(name.get_ref(), &table, &via, base, keys, mistakes),
+            None => plan_here(&name, &table, scheme, base, keys, mistakes),
+        };
+        let Some((wechat, holder)) = planned else {
+            continue;
+        };
+        let name = name.into_inner();
+        accounts.push(PlannedAccount {
+            account: Arc::new(LoginAccount {
+                session_cookie: cookies.session_name(name.as_str()),
+                snapshot_cookie: cookies.snapshot_name(name.as_str()),
+                pay_cookie: cookies.pay_name(name.as_str()),
+                name,
+                wechat,
+                holder,
+            }),
+            verify_files: table
+                .verify_files
+                .map(Spanned::into_inner)
+                .unwrap_or_default(),
+            sandbox: table.sandbox,
+        });
+    }
+    accounts
 }
 
-fn plan_account(
-    name: AccountName,
-    table: AccountTable,
+/// The account of a table whose secret is here.
+fn plan_here(
+    name: &Spanned<AccountName>,
+    table: &AccountTable,
     scheme: PublicScheme,
-    cookies: &CookieSettings,
     base: &Path,
+    keys: &mut Vec<ClientKey>,
     mistakes: &mut Mistakes,
-) -> Option<PlannedAccount> {
-    let origin_place = table.callback_origin.span();
-    if mistakes.has_gaps(&origin_place) {
-        return None;
+) -> Option<(Account, Holder)> {
+    let clients = plan_clients(name.get_ref(), table, base, keys, mistakes);
+    for (key, is_set) in [
+        ("app_secret", table.app_secret.is_some()),
+        ("callback_origin", table.callback_origin.is_some()),
+    ] {
+        if !is_set {
+            mistakes.at(&name.span(), format!("`{key}` is missing; expected a line `{key} = …` in this table, or via where another gateway holds the secret"));
+        }
     }
+    let (app_secret, callback_origin) =
+        (table.app_secret.as_ref()?, table.callback_origin.as_ref()?);
+    let origin_place = callback_origin.span();
     // With a test account it is a warning: see `Plan::warnings`.
-    if !table.sandbox && table.callback_origin.get_ref().scheme() != scheme {
+    if !table.sandbox && callback_origin.get_ref().scheme() != scheme {
         let message = format!(
             "begins with {}://, while server.public_scheme is \"{}\"; expected both alike, for cookies set on one would be missing on the other",
-            table.callback_origin.get_ref().scheme().as_str(),
+            callback_origin.get_ref().scheme().as_str(),
             scheme.as_str()
         );
         mistakes.at(&origin_place, message);
@@ -76,11 +111,12 @@ fn plan_account(
             mistakes.at(&base_url.span(), "is http, over which anybody on the way reads the app secret; expected https, or sandbox = true for a simulator");
         }
     }
-    let origin = account::acceptable_origin(table.callback_origin.get_ref(), table.sandbox)
+    let origin = account::acceptable_origin(callback_origin.get_ref(), table.sandbox)
         .map_err(|error| mistakes.at(&origin_place, error.to_string()));
-    let secret = (table.app_secret.get_ref().read(base))
-        .map_err(|error| mistakes.at(&table.app_secret.span(), error.to_string()));
-    let given = |url: Option<Spanned<BaseUrl>>| url.map(Spanned::into_inner);
+    let secret = (app_secret.get_ref().read(base))
+        .map_err(|error| mistakes.at(&app_secret.span(), error.to_string()));
+    let given = |url: &Option<Spanned<BaseUrl>>| url.as_ref().map(|url| url.get_ref().clone());
+    let on = |option: &Option<Spanned<bool>>| option.as_ref().is_some_and(|on| *on.get_ref());
     // WeChat's second host is for WeChat's first alone.
     let own_fallback = table
         .api_base_url
@@ -90,28 +126,22 @@ fn plan_account(
         return None;
     };
     let wechat = Account::new(Parts {
-        app_id: table.app_id,
+        app_id: table.app_id.clone(),
         app_secret,
-        callback_origin: table.callback_origin.into_inner(),
-        open_base: given(table.open_base_url).unwrap_or_else(|| BaseUrl::wechat(OPEN_BASE_URL)),
-        api_base: given(table.api_base_url).unwrap_or_else(|| BaseUrl::wechat(API_BASE_URL)),
-        api_fallback: given(table.api_fallback_url).or(own_fallback),
-        lang: table.lang,
+        callback_origin: callback_origin.get_ref().clone(),
+        open_base: given(&table.open_base_url).unwrap_or_else(|| BaseUrl::wechat(OPEN_BASE_URL)),
+        api_base: given(&table.api_base_url).unwrap_or_else(|| BaseUrl::wechat(API_BASE_URL)),
+        api_fallback: given(&table.api_fallback_url).or(own_fallback),
+        lang: table
+            .lang
+            .as_ref()
+            .map(|lang| *lang.get_ref())
+            .unwrap_or_default(),
         hop: HopOptions {
-            force_popup: table.force_popup,
-            force_snapshot: table.force_snapshot,
-            connect_redirect: table.connect_redirect,
+            force_popup: on(&table.force_popup),
+            force_snapshot: on(&table.force_snapshot),
+            connect_redirect: on(&table.connect_redirect),
         },
     });
-    Some(PlannedAccount {
-        account: Arc::new(LoginAccount {
-            session_cookie: cookies.session_name(name.as_str()),
-            snapshot_cookie: cookies.snapshot_name(name.as_str()),
-            pay_cookie: cookies.pay_name(name.as_str()),
-            name,
-            wechat,
-        }),
-        verify_files: table.verify_files,
-        sandbox: table.sandbox,
-    })
+    Some((wechat, Holder::Here(clients)))
 }

@@ -74,7 +74,10 @@ impl Plan {
     pub fn take_keys(&mut self) -> Result<Keyring, String> {
         match self.keys.take() {
             Some(keys) => Ok(keys),
-            None => SESSION.ring(self.state_dir(), Keyring::new),
+            None => {
+                let keys = SESSION.ring(self.state_dir(), Keyring::new)?;
+                self.keeps_apart(&keys).map(|()| keys)
+            }
         }
     }
 

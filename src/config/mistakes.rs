@@ -113,6 +113,11 @@ impl Mistakes {
         self.lost.iter().any(|lost| is_within(lost, table))
     }
 
+    /// The same for the table called `table`.
+    pub(super) fn has_gaps_in(&self, table: &str) -> bool {
+        self.lost.iter().any(|lost| is_within(lost, table))
+    }
+
     fn key_at(&self, span: &Range<usize>) -> String {
         let found = self.places.iter().find(|(place, _)| place == span);
         found.map(|(_, key)| key.clone()).unwrap_or_default()
@@ -234,7 +239,10 @@ fn with_cure(message: &str, key: &str) -> String {
     let secret = ["session.keys", "assertion.keys"]
         .iter()
         .any(|keys| key.starts_with(keys))
-        || key.ends_with(".app_secret");
+        || [".app_secret", ".client_key"]
+            .iter()
+            .any(|end| key.ends_with(end))
+        || (key.starts_with("accounts.") && key.ends_with("].key"));
     if secret && message.starts_with("invalid ") {
         return "found a text; a secret never stands in this file: expected { env = \"NAME\" } or { file = \"/path\" }, keys in a list".to_owned();
     }

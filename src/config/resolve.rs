@@ -12,6 +12,7 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use super::accounts::{PlannedAccount, plan_accounts};
+use super::clients::judge_keys;
 use super::keys::state_dir;
 use super::mistakes::Declared;
 use super::routes::{Around, plan_route};
@@ -121,7 +122,9 @@ pub(super) fn resolve(
         // Every account and route is judged by these two.
         return None;
     }
-    let planned = plan_accounts(accounts, server.public_scheme, &cookies, base, mistakes);
+    let mut client_keys = Vec::new();
+    let planned = plan_accounts(accounts, scheme, &cookies, base, &mut client_keys, mistakes);
+    judge_keys(&client_keys, keys.as_ref(), mistakes);
     let known: Accounts = planned
         .iter()
         .map(|planned| (planned.account.name.clone(), Arc::clone(&planned.account)))
@@ -163,7 +166,7 @@ pub(super) fn resolve(
         .flat_map(|planned| planned.verify_files.clone())
         .collect();
     let routes = match Routes::new(&listed, files, server.public_scheme) {
-        Ok(routes) => routes,
+        Ok(routes) => routes.with_clients(planned.iter().map(|planned| &planned.account)),
         Err(twins) => {
             for (first, second) in twins {
                 let (Some(route), Some(place)) = (listed.get(second), places.get(second)) else {

@@ -96,6 +96,11 @@ pub(super) fn plan_route(
         mistakes.at(&place, "found beside auth = \"none\", where no visitor is known; expected auth = \"required\" or \"optional\", or none of profile_ttl, verify_every and access_token");
         return None;
     }
+    if let Some(account) = account.as_ref().filter(|account| account.via().is_some())
+        && !judge_via(&table, account, remarks, mistakes)
+    {
+        return None;
+    }
     if !judge_unsent(&table, mistakes) {
         return None;
     }
@@ -104,7 +109,9 @@ pub(super) fn plan_route(
         let HostPattern::Below(domain) = &host else {
             continue;
         };
-        if table.auth == Auth::None || returns_to(&host, account, cookies) {
+        // Another gateway has a list of hosts.
+        let listed = account.via().is_some();
+        if table.auth == Auth::None || listed || returns_to(&host, account, cookies) {
             continue;
         }
         let callback = account.wechat.callback_origin().host();
@@ -141,6 +148,43 @@ pub(super) fn plan_route(
         upstream_host: table.upstream_host.map(|host| host.value().clone()),
         assertion,
     })
+}
+
+/// Whether a route whose visitors log in by way of another gateway needs nothing
+/// that stays there.
+fn judge_via(
+    table: &RouteTable,
+    account: &LoginAccount,
+    remarks: &mut Vec<String>,
+    mistakes: &mut Mistakes,
+) -> bool {
+    let name = account.name.as_str();
+    let access_token = table.access_token.as_ref().filter(|on| *on.get_ref());
+    let tokens = [
+        ("profile_ttl", table.profile_ttl.as_ref().map(Spanned::span)),
+        (
+            "verify_every",
+            table.verify_every.as_ref().map(Spanned::span),
+        ),
+        ("access_token", access_token.map(Spanned::span)),
+    ];
+    let mut good = true;
+    for (key, place) in tokens {
+        if let Some(place) = place {
+            good = false;
+            mistakes.at(&place, format!("found with the account \"{name}\", whose visitors log in by way of another gateway, where their tokens stay; expected no {key}, or the route there"));
+        }
+    }
+    let via = account.wechat.callback_origin();
+    if let HostPattern::Exact(host) = table.host.get_ref()
+        && host == via.host()
+    {
+        remarks.push(format!(
+            "\"{host}\" is the host of accounts.{name}.via too: browsers keep one set of cookies for all ports of a host, and each of the two \
+             gateways would overwrite the other's; use another name for this one, such as localhost, or set session.cookie_name"
+        ));
+    }
+    good
 }
 
 /// Whether a route whose requests the gateway does not send itself asks for nothing
@@ -200,6 +244,9 @@ pub(super) fn returns_to(
     cookies: &CookieSettings,
 ) -> bool {
     let callback = account.wechat.callback_origin().host();
+    if account.via().is_some() {
+        return false;
+    }
     match pattern {
         HostPattern::Exact(host) => cookies.shared_by(host, callback),
         // Of many hosts at most one is the callback's, where they share no domain.

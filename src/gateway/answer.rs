@@ -87,6 +87,7 @@ impl Gateway {
             Decision::Login(away, reason) => {
                 let start = login::Start {
                     host: &asked.host,
+                    origin: self.routes.origin_of(asked),
                     account: &away.account,
                     need: away.need,
                     instead_of: away.instead_of,
@@ -165,7 +166,7 @@ impl Gateway {
     }
 
     /// The page for whoever's address has taken `step` too often.
-    fn too_often(
+    pub(super) fn too_often(
         &self,
         step: Step,
         asked: &Asked<'_>,
@@ -289,7 +290,7 @@ impl Gateway {
             visit.log.decided(Way::Refused, "bad_return_to");
             return self.page(Trouble::BadRequest, asked, &ReturnTo::root(), visit);
         };
-        let target = to.on(&self.routes.origin(&asked.host));
+        let target = to.on(&self.routes.origin_of(asked));
         let page = Page {
             trouble: Trouble::PutBackFragment,
             onward: Onward::Link(&target),
@@ -309,7 +310,8 @@ impl Gateway {
             visit.log.decided(Way::Refused, "bad_return_to");
             return self.page(Trouble::BadRequest, asked, &ReturnTo::root(), visit);
         };
-        let target = endpoints::landing(&query.to, &asked.host, &self.routes);
+        let origin = self.routes.origin_of(asked);
+        let target = endpoints::landing(&query.to, &origin, &self.routes);
         let wanted = query.wanted.as_ref().unwrap_or(&query.to);
         let path = wanted.path();
         let Decided::Route(route) = self.routes.decide(&asked.host, path) else {
@@ -352,6 +354,7 @@ impl Gateway {
         visit.account = Some(Arc::clone(account));
         let start = login::Start {
             host: &asked.host,
+            origin,
             account,
             need,
             instead_of,
@@ -394,7 +397,7 @@ impl Gateway {
 
     /// 401 with the address to log in at: it leads back to the page that asked.
     fn login_required(&self, asked: &Asked<'_>) -> Reply {
-        let origin = self.routes.origin(&asked.host);
+        let origin = self.routes.origin_of(asked);
         let page = asked
             .page_of(origin.as_str())
             .and_then(|page| ReturnTo::of_parameter(&origin, page))
@@ -435,7 +438,7 @@ impl Gateway {
         to: &ReturnTo,
         visit: &Visit,
     ) -> Reply {
-        let origin = self.routes.origin(&asked.host);
+        let origin = self.routes.origin_of(asked);
         let address = to.on(&origin);
         let home = endpoints::home_from(&asked.host, &self.routes);
         let login = endpoints::login_path(to);

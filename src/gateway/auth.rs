@@ -168,7 +168,7 @@ impl Gateway {
         if !cured {
             return Reply::new(StatusCode::FORBIDDEN);
         }
-        let origin = self.routes.origin(&asked.host);
+        let origin = self.routes.origin_of(asked);
         let login = format!("{}{}", origin.as_str(), login_path(&self.way_back(asked)));
         Reply::new(StatusCode::UNAUTHORIZED).with_header(header::LOCATION, &login)
     }

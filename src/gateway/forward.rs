@@ -111,10 +111,11 @@ impl Gateway {
         authority: &str,
         now: Now,
     ) -> Result<()> {
-        let host = Host::from_authority(authority);
-        let (Some(assertions), Some(host)) = (&self.assertions, host) else {
+        let host = Host::and_port(authority);
+        let (Some(assertions), Some((host, port))) = (&self.assertions, host) else {
             return Error::e_explain(ErrorType::InternalError, "nothing to assert with");
         };
-        assertions.write(request, session, payer, &self.routes.origin(&host), now)
+        let origin = self.routes.origin_at(&host, port);
+        assertions.write(request, session, payer, &origin, now)
     }
 }

@@ -1,28 +1,35 @@
-//! At the callback's host: another host asks for a visitor's session.
+//! At the callback's host: another host asks for a visitor's session, or another
+//! gateway for who a visitor is.
 //!
-//! Holds always: nothing is given but to a host that has routes of the account,
-//! by an address that opens there alone; whoever has no session here goes to
-//! WeChat as any visitor does, and comes back to this very ask. Where the ask is for
-//! who pays, no session here counts, and none stays.
+//! Holds always: nothing is given but to a host that has routes of the account, or
+//! to an origin that is listed for the client, by an address that opens there alone;
+//! whoever has no session here goes to WeChat as any visitor does, and comes back to
+//! this very ask. Where the ask is for who pays, no session here counts, and none
+//! stays.
 
 use std::sync::Arc;
 
 use super::{Gateway, Visit};
 use crate::access_log::Way;
-use crate::callback::Unasked;
+use crate::callback::{Asking, Refused, Unasked};
 use crate::endpoints;
+use crate::limits::Step;
 use crate::login::{self, Opens};
 use crate::origin::{Host, ReturnTo};
 use crate::reply::{Onward, Page, Reply, Trouble};
 use crate::request::{Asked, Kind};
 use crate::session::Carried;
+use crate::signon::Named;
 
 impl Gateway {
     /// `sign-on?ask=`: a ticket for whoever has a session, WeChat for the rest.
     pub(super) fn sign_on(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
         let query = asked.query.unwrap_or_default();
+        if let Some(answer) = self.try_out(query, asked, visit) {
+            return answer;
+        }
         let asks = self.callbacks.ask(query, &asked.host, visit.now_ms);
-        let (ask, account) = match asks {
+        let asking = match asks {
             // A picture or a script is no visitor.
             Ok(_) if asked.kind() != Kind::Navigation => {
                 visit.log.decided(Way::Refused, "no_navigation");
@@ -32,18 +39,20 @@ impl Gateway {
             Err(unasked) => {
                 visit.log.decided(Way::Refused, unasked.reason());
                 return match unasked {
-                    Unasked::Late(host) => self.late(&host, visit),
+                    Unasked::Late(host) => self.late(&self.home_of(&host), visit),
+                    Unasked::Client(refused) => self.refuse_client(&refused, asked, visit),
                     Unasked::Forged | Unasked::Elsewhere => {
                         self.page(Trouble::BadRequest, asked, &ReturnTo::root(), visit)
                     }
                 };
             }
         };
-        visit.account = Some(Arc::clone(&account));
+        let Asking { ask, account, .. } = &asking;
+        visit.account = Some(Arc::clone(account));
         let mut need = ask.need;
         let read = || {
             let lines = asked.cookie_lines();
-            let found = (self.sessions).read(lines, &asked.host, &account, visit.now);
+            let found = (self.sessions).read(lines, &asked.host, account, visit.now);
             found.ok()
         };
         // Beside another host's session goes who is there now, and nobody who once was.
@@ -51,8 +60,14 @@ impl Gateway {
         if let Some(Carried { session, renew, .. }) = found {
             // Should its tokens be gone, its host asks again, instead of it.
             if ask.is_met_by(&session) {
-                let cookie = renew.then(|| self.sessions.write(&session, &account, visit.now));
-                let reply = match self.callbacks.ticket(&ask, session, visit.now_ms) {
+                let counts = asking.client.is_some();
+                let page = counts
+                    .then(|| self.too_often(Step::Start, asked, &self.way_back(asked), visit));
+                if let Some(page) = page.flatten() {
+                    return page;
+                }
+                let cookie = renew.then(|| self.sessions.write(&session, account, visit.now));
+                let reply = match self.callbacks.ticket(&asking, session, visit.now_ms) {
                     Ok(address) => Reply::redirect(&address),
                     Err(_) => return self.no_randomness(asked, visit),
                 };
@@ -69,11 +84,12 @@ impl Gateway {
             visit
                 .log
                 .decided(Way::Endpoint, Trouble::OutsideWeChat.reason());
-            return Reply::redirect(&self.home_of(&ask.host));
+            return Reply::redirect(&self.home_of_asking(&asking));
         }
         let start = login::Start {
             host: &asked.host,
-            account: &account,
+            origin: self.routes.origin_of(asked),
+            account,
             need,
             instead_of: ask.instead_of,
             opens: match ask.fresh {
@@ -87,16 +103,49 @@ impl Gateway {
         self.login(start, asked, visit, "sign_on")
     }
 
+    /// The answer to a client that tries whether it may ask, with nobody along.
+    fn try_out(&self, query: &str, asked: &Asked<'_>, visit: &mut Visit) -> Option<Reply> {
+        let Named::Client(name) = Named::in_query(query) else {
+            return None;
+        };
+        let answer = (self.callbacks).probed(&name, query, &asked.host, visit.now_ms)?;
+        if let Some(page) = self.too_often(Step::Start, asked, &ReturnTo::root(), visit) {
+            return Some(page);
+        }
+        let Ok(answer) = answer else {
+            return Some(self.no_randomness(asked, visit));
+        };
+        visit.log.decided(Way::Endpoint, "client_tried");
+        Some(Reply::text(&answer))
+    }
+
+    /// A page for a visitor whom another gateway sent here, which may not. It leads
+    /// back where that is known to be the client's, and else home.
+    fn refuse_client(&self, refused: &Refused, asked: &Asked<'_>, visit: &Visit) -> Reply {
+        self.callbacks.complain(refused, &asked.host);
+        match refused.back() {
+            Some(origin) => self.late(&ReturnTo::root().on(origin), visit),
+            None => self.page(Trouble::ClientRefused, asked, &ReturnTo::root(), visit),
+        }
+    }
+
+    fn home_of_asking(&self, asking: &Asking) -> String {
+        match &asking.client {
+            Some(caller) => ReturnTo::root().on(&caller.origin),
+            None => self.home_of(&asking.ask.host),
+        }
+    }
+
     fn home_of(&self, host: &Host) -> String {
         endpoints::home(host, &self.routes).on(&self.routes.origin(host))
     }
 
     /// Not sent back by itself: where two machines' clocks differ, that would go on
     /// for ever.
-    fn late(&self, host: &Host, visit: &Visit) -> Reply {
+    fn late(&self, home: &str, visit: &Visit) -> Reply {
         let page = Page {
             trouble: Trouble::SignOnFailed,
-            onward: Onward::Link(&self.home_of(host)),
+            onward: Onward::Link(home),
             address: None,
             fragment: None,
             retry_after: None,

@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 use wxgate::config::Plan;
+use wxgate::origin::PublicOrigin;
 use wxgate::store::Place;
 
 use super::{ConfigFile, load, say};
@@ -69,6 +70,17 @@ fn accounts(plan: &Plan) -> String {
     for planned in &plan.accounts {
         let account = &planned.account;
         let origin = account.wechat.callback_origin();
+        if let Some(via) = account.via() {
+            text.push_str(&format!(
+                "account  {}: {}, by way of {} as its client {}{}\n",
+                account.name.as_str(),
+                account.wechat.app_id().as_str(),
+                origin.as_str(),
+                via.client.as_str(),
+                if planned.sandbox { " (sandbox)" } else { "" },
+            ));
+            continue;
+        }
         let port = origin
             .port()
             .map(|port| format!(":{port}"))
@@ -82,6 +94,15 @@ fn accounts(plan: &Plan) -> String {
             origin.host(),
             if planned.sandbox { " (sandbox)" } else { "" },
         ));
+        for client in account.clients() {
+            let origins = client.origins.iter().map(PublicOrigin::as_str);
+            text.push_str(&format!(
+                "client   {} of {}: visitors of {}\n",
+                client.name.as_str(),
+                account.name.as_str(),
+                origins.collect::<Vec<_>>().join(", "),
+            ));
+        }
     }
     text
 }

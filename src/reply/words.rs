@@ -14,6 +14,8 @@ pub enum Trouble {
     CookieMissing,
     /// What one host gave for another does not let in, several times.
     SignOnFailed,
+    /// Another gateway sent the visitor here to log in, and may not.
+    ClientRefused,
     /// Logins succeed and the session does not stay.
     SessionNotKept,
     /// WeChat took none of several codes.
@@ -147,6 +149,17 @@ impl Trouble {
                 (
                     "The login did not reach this site",
                     "What was to log you in here was used already, is too old, or came from another device. Please log in again.",
+                ),
+            ),
+            Self::ClientRefused => (
+                S::FORBIDDEN,
+                (
+                    "此网关未获准使用本站登录",
+                    "您从一个开发或测试网关来到这里，但本站不认识它或它的地址。请联系其管理员：原因见本站网关的日志。",
+                ),
+                (
+                    "That gateway may not log you in here",
+                    "A development or test gateway sent you here, and this site does not know it or its address. Please tell its operator: the reason stands in the log of this site's gateway.",
                 ),
             ),
             Self::SessionNotKept => (
@@ -473,6 +486,7 @@ impl Trouble {
             Self::Refused => "refused_at_wechat",
             Self::CookieMissing => "login_cookie_missing",
             Self::SignOnFailed => "sign_on_failed",
+            Self::ClientRefused => "client_refused",
             Self::SessionNotKept => "session_not_kept",
             Self::CodeNotTaken => "code_not_taken",
             Self::NoAnswer => "wechat_no_answer",

@@ -403,10 +403,13 @@ impl Browser {
 
 /// A browser that knows many hosts, and keeps each one's cookies for that host
 /// alone, or for the domain that `Set-Cookie` names (RFC 6265, section 5.3). All
-/// names lead to one gateway; WeChat is called by its address.
+/// names lead to one gateway but for those `elsewhere`; WeChat is called by its
+/// address.
 #[derive(Clone, Debug)]
 pub struct Traveller {
     pub gateway: SocketAddr,
+    /// Names that lead elsewhere, with their ports.
+    pub elsewhere: BTreeMap<String, SocketAddr>,
     pub agent: &'static str,
     /// By host; those of a domain under its name with a dot before.
     pub jars: BTreeMap<String, Browser>,
@@ -416,6 +419,7 @@ impl Traveller {
     pub fn new(gateway: SocketAddr) -> Self {
         Self {
             gateway,
+            elsewhere: BTreeMap::new(),
             agent: WECHAT,
             jars: BTreeMap::new(),
         }
@@ -435,7 +439,8 @@ impl Traveller {
         body: &[u8],
     ) -> Answer {
         let (host, target) = parts(url);
-        let addr = host.parse().unwrap_or(self.gateway);
+        let named = self.elsewhere.get(host).copied();
+        let addr = named.or(host.parse().ok()).unwrap_or(self.gateway);
         let domain = |jar: &str| jar.starts_with('.') && format!(".{host}").ends_with(jar);
         let mut sends = self.at(host).clone();
         for (_, jar) in self.jars.iter().filter(|(name, _)| domain(name)) {

@@ -1,5 +1,7 @@
 //! The binary itself: what it prints, and how it exits.
 
+mod clients;
+
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::Path;
@@ -42,11 +44,13 @@ upstream = "http://127.0.0.1:3000"
 auth = "none"
 "#;
 
-/// `wxgate` with the two secrets that the files here name.
+/// `wxgate` with the secrets that the files here name.
 fn with_secrets(arguments: &[&str], dir: &Path) -> Command {
     let mut command = wxgate(arguments, dir);
     command
         .env("WXGATE_SESSION_KEY", generate_key().unwrap().expose())
+        .env("WXGATE_DEV_KEY", generate_key().unwrap().expose())
+        .env("WXGATE_CLIENT_KEY", generate_key().unwrap().expose())
         .env("WXGATE_APP_SECRET", "5ec2e7000000000000000000deadbeef")
         .env("WXGATE_PAY_SECRET", "5ec2e7000000000000000000deadbeef");
     command
@@ -1055,24 +1059,40 @@ fn key_that_is_off(line: &str) -> Option<&str> {
     .then_some(key)
 }
 
-/// The line that names the one table which is off as a whole.
+/// The line that names a table which is off as a whole.
 const TLS_IS_OFF: &str = "# [server.tls]";
+
+/// Those lines, each with the one that begins the next table, and with the keys that
+/// the table cannot be without, which come with each of the others.
+const OFF: [(&str, &str, &[&str]); 2] = [
+    (TLS_IS_OFF, "[session]", &["listen", "certificates"]),
+    (
+        "# [accounts.staging]",
+        "[accounts.pay]",
+        &["app_id", "via", "client", "client_key"],
+    ),
+];
 
 fn switched_on(which: impl Fn(usize) -> bool) -> String {
     let lines: Vec<&str> = REFERENCE.lines().collect();
-    let begins = lines.iter().position(|line| *line == TLS_IS_OFF).unwrap();
-    let ends = lines.iter().position(|line| *line == "[session]").unwrap();
-    let tls = begins + 1..ends;
     let is_key = |at: usize| key_that_is_off(lines[at]).is_some();
-    let has_tls = tls.clone().any(|at| is_key(at) && which(at));
-    // The two that the table cannot be without come with each of the others.
+    let is_on = |(name, next, needed): &(&str, &str, &'static [&'static str])| {
+        let begins = lines.iter().position(|line| line == name).unwrap();
+        let rest = lines.iter().skip(begins);
+        let table = begins..begins + rest.take_while(|line| *line != next).count();
+        let on = table.clone().any(|at| is_key(at) && which(at));
+        on.then_some((table, *needed))
+    };
+    let on: Vec<_> = OFF.iter().filter_map(is_on).collect();
     let needed = |at: usize| {
-        let key = key_that_is_off(lines[at]);
-        tls.contains(&at) && matches!(key, Some("listen" | "certificates"))
+        on.iter().any(|(table, needed)| {
+            let key = key_that_is_off(lines[at]);
+            let key = key.is_some_and(|key| needed.contains(&key));
+            table.contains(&at) && (key || at == table.start)
+        })
     };
     let text = (0..lines.len()).map(|at| match lines[at] {
-        TLS_IS_OFF if has_tls => "[server.tls]",
-        line if is_key(at) && (which(at) || has_tls && needed(at)) => line.trim_start_matches("# "),
+        line if (is_key(at) && which(at)) || needed(at) => line.trim_start_matches("# "),
         line => line,
     });
     let dir = certificate().path().display();

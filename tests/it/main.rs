@@ -31,6 +31,7 @@ mod corpus;
 mod doctor;
 mod drain;
 mod endpoints;
+mod environments;
 mod explain;
 mod hostile;
 mod kill;

@@ -39,7 +39,7 @@ use pingora::http::RequestHeader;
 use wxgate::cookies::{CookieSettings, SameSiteSetting};
 use wxgate::origin::PublicOrigin;
 use wxgate::revocation::Revocations;
-use wxgate::route::LoginAccount;
+use wxgate::route::{Holder, LoginAccount};
 use wxgate::secret::Secret;
 use wxgate::session::{Lifetime, Sessions};
 use wxgate::signing::Keyring;
@@ -89,6 +89,7 @@ pub fn account(name: &str) -> LoginAccount {
         snapshot_cookie: cookie_settings().snapshot_name(name),
         pay_cookie: cookie_settings().pay_name(name),
         wechat,
+        holder: Holder::default(),
     }
 }
 
