@@ -122,6 +122,11 @@ proptest! {
     }
 
     #[test]
+    fn what_crosses_between_gateways_with_any_byte_changed_is_nothing(byte: u8, at: u16) {
+        checks::client_with(byte, usize::from(at));
+    }
+
+    #[test]
     fn what_is_not_ours_in_a_cookie_header_survives_byte_for_byte(
         cookies in vec((foreign_cookie(), proptest::option::of(own_cookie())), 0..8),
         lines in 1..3_usize,

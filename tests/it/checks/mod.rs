@@ -11,6 +11,7 @@
 
 mod auth;
 mod callback;
+mod clients;
 mod cookies;
 mod forwarded;
 mod gateway_toml;
@@ -23,6 +24,7 @@ mod wechat_answer;
 
 pub use self::auth::auth;
 pub use self::callback::callback;
+pub use self::clients::{client_with, clients};
 pub use self::cookies::cookies;
 pub use self::forwarded::{as_cgi_sees_it, forwarded};
 pub use self::gateway_toml::gateway_toml;
@@ -54,6 +56,7 @@ pub type Check = fn(&[u8]);
 pub const ALL: &[(&str, Check)] = &[
     ("auth", auth),
     ("callback", callback),
+    ("clients", clients),
     ("cookies", cookies),
     ("forwarded", forwarded),
     ("gateway_toml", gateway_toml),
