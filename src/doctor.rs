@@ -9,8 +9,10 @@
 mod account;
 mod machine;
 mod origin;
+mod via;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -122,6 +124,13 @@ pub async fn examine(plan: Plan) -> Report {
     machine::examine(&plan, &mut report);
     let mut looks = JoinSet::new();
     for (at, planned) in plan.accounts.iter().enumerate() {
+        if planned.account.via().is_some() {
+            let look = via::Look::new(planned, &plan);
+            looks.spawn(async move { (at, 0, look.examine().await) });
+            continue;
+        }
+        let clients = via::clients(Arc::clone(&planned.account));
+        looks.spawn(async move { (at, usize::MAX, clients.await) });
         let look = account::Look::new(planned, &plan);
         looks.spawn(async move { (at, 0, look.examine().await) });
         for (number, look) in origin::looks(planned, &plan).into_iter().enumerate() {

@@ -22,6 +22,8 @@ use crate::assembly::{Lasting, assemble};
 use crate::config::Plan;
 use crate::gateway::{Explained, Gateway};
 use crate::identity::assertion::{self, Assertions};
+use crate::origin::Host;
+use crate::request;
 use crate::route::{Collisions, Route};
 use crate::signing::{Keyring, generate_key};
 use crate::store::Place;
@@ -200,6 +202,7 @@ pub async fn explain(plan: Plan, question: Question) -> Result<Explanation, Fail
     {
         notes.push(looked);
     }
+    notes.extend(by_way_of(&explained, &gateway, &header));
     Ok(Explanation {
         index,
         collisions: collisions.flatten(),
@@ -207,6 +210,20 @@ pub async fn explain(plan: Plan, question: Question) -> Result<Explanation, Fail
         explained,
         notes,
     })
+}
+
+/// By way of which other gateway the route's visitors log in, if by one.
+fn by_way_of(explained: &Explained, gateway: &Gateway, header: &RequestHeader) -> Option<String> {
+    let account = explained.route.as_ref()?.account.as_ref()?;
+    let via = account.via()?;
+    let (host, port) = Host::and_port(request::authority(header)?)?;
+    Some(format!(
+        "visitors of accounts.{} log in by way of {}, which must list {} in origins of its client {}",
+        account.name.as_str(),
+        account.wechat.callback_origin().as_str(),
+        gateway.routes.origin_at(&host, port).as_str(),
+        via.client.as_str()
+    ))
 }
 
 fn store_note(plan: &Plan) -> String {

@@ -44,18 +44,6 @@ pub(super) struct Look {
 pub(super) fn looks(planned: &PlannedAccount, plan: &Plan) -> Vec<Look> {
     let account = &planned.account;
     let callback = account.wechat.callback_origin();
-    let begins = |origin: &PublicOrigin| {
-        let mut routes = plan.listed.iter().filter(|route| {
-            let own = route.account.as_ref();
-            route.auth != Auth::None
-                && own.is_some_and(|own| own.name == account.name)
-                && match &route.host {
-                    HostPattern::Exact(host) => host == origin.host(),
-                    HostPattern::Below(domain) => origin.host().is_within(domain.as_str()),
-                }
-        });
-        routes.next().map(|route| route.path.as_str().to_owned())
-    };
     let mut origins = vec![callback.clone()];
     for route in &plan.listed {
         let own = route.account.as_ref();
@@ -69,27 +57,57 @@ pub(super) fn looks(planned: &PlannedAccount, plan: &Plan) -> Vec<Look> {
             }
         }
     }
-    let look = |origin: PublicOrigin| Look {
-        place: format!("accounts.{} at {}", account.name.as_str(), origin.as_str()),
-        login: begins(&origin),
-        is_callback: origin == *callback,
-        is_direct: plan.cookies.shared_by(origin.host(), callback.host()),
-        account: Arc::clone(account),
-        verify_files: planned.verify_files.clone(),
-        sandbox: planned.sandbox,
-        cookie: plan.cookies.pending_name().to_owned(),
-        same_site_none: plan.cookies.is_cross_site(),
-        origin,
-    };
+    let look = |origin| Look::at(origin, planned, plan);
     origins.into_iter().map(look).collect()
 }
 
 /// An error without the address that was asked for.
-fn why(error: reqwest::Error) -> String {
+pub(super) fn why(error: reqwest::Error) -> String {
     reason(&error.without_url())
 }
 
 impl Look {
+    /// What of an account is met at `origin`.
+    pub(super) fn at(origin: PublicOrigin, planned: &PlannedAccount, plan: &Plan) -> Self {
+        let account = &planned.account;
+        let callback = account.wechat.callback_origin();
+        let here = account.via().is_none();
+        let mut begins = plan.listed.iter().filter(|route| {
+            let own = route.account.as_ref();
+            route.auth != Auth::None
+                && own.is_some_and(|own| own.name == account.name)
+                && match &route.host {
+                    HostPattern::Exact(host) => host == origin.host(),
+                    HostPattern::Below(domain) => origin.host().is_within(domain.as_str()),
+                }
+        });
+        Self {
+            place: format!("accounts.{} at {}", account.name.as_str(), origin.as_str()),
+            login: begins.next().map(|route| route.path.as_str().to_owned()),
+            is_callback: here && origin == *callback,
+            is_direct: here && plan.cookies.shared_by(origin.host(), callback.host()),
+            account: Arc::clone(account),
+            verify_files: planned.verify_files.clone(),
+            sandbox: planned.sandbox,
+            cookie: plan.cookies.pending_name().to_owned(),
+            same_site_none: plan.cookies.is_cross_site(),
+            origin,
+        }
+    }
+
+    /// The same as browsers see it, at another port.
+    pub(super) fn seen_as(self, origin: PublicOrigin) -> Self {
+        Self {
+            place: format!(
+                "accounts.{} at {}",
+                self.account.name.as_str(),
+                origin.as_str()
+            ),
+            origin,
+            ..self
+        }
+    }
+
     pub(super) async fn examine(self) -> Report {
         let mut report = Report::default();
         if self.is_callback {
@@ -257,7 +275,9 @@ impl Look {
         let location = place_of(&response);
         let back = self.account.wechat.callback_origin().as_str();
         if !self.is_direct {
-            let asks = location.starts_with(&format!("{back}{SIGN_ON_PATH}?ask="));
+            let client = self.account.via().map(|via| via.client.as_str());
+            let client = client.map_or(String::new(), |name| format!("client={name}&"));
+            let asks = location.starts_with(&format!("{back}{SIGN_ON_PATH}?{client}ask="));
             match status == StatusCode::FOUND && asks {
                 true => report.good(&self.place, format!("a login begins, by way of {back}")),
                 false => report.bad(
@@ -404,7 +424,7 @@ fn place_of(response: &Response) -> String {
 }
 
 /// Whether nobody outside can reach it (RFC 1918, 3927, 4193, 6598).
-fn is_private(address: &IpAddr) -> bool {
+pub(super) fn is_private(address: &IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => {
             let [first, second, ..] = address.octets();

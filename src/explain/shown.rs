@@ -21,6 +21,7 @@ use crate::revocation::show_id;
 use crate::route::{Auth, LoginAccount, Route};
 use crate::session::{Examined, ExaminedPayer, NoSession, Now, Told};
 use crate::signing::Look;
+use crate::signon::{Named, SIGN_ON_PATH};
 
 pub(super) fn json(all: &Explanation) -> Value {
     let explained = &all.explained;
@@ -89,12 +90,14 @@ fn colliding(found: &Colliding) -> Value {
 
 fn answered(reply: &Reply) -> Value {
     let to = reply.header(&header::LOCATION);
+    let client = to.and_then(client_of);
     let cookies = reply.values(&header::SET_COOKIE);
     let names = cookies.filter_map(|cookie| cookie.split('=').next());
     json!({
         "status": reply.status().as_u16(),
         "to": to.map(|to| to.split('?').next().unwrap_or_default()),
         "wechat": to.and_then(hop),
+        "client": client,
         "page": reply.tells().map(|trouble| trouble.reason()),
         "title": reply.tells().map(|trouble| trouble.title()),
         "type": reply.header(&header::CONTENT_TYPE),
@@ -118,6 +121,15 @@ fn hop(location: &str) -> Option<Value> {
     Some(
         json!({"appid": value("appid"), "redirect_uri": value("redirect_uri"), "scope": value("scope")}),
     )
+}
+
+/// As which client a visitor is sent to another gateway, if one is.
+fn client_of(location: &str) -> Option<String> {
+    let (address, query) = location.split_once('?')?;
+    match Named::in_query(query) {
+        Named::Client(name) if address.ends_with(SIGN_ON_PATH) => Some(name.as_str().to_owned()),
+        _ => None,
+    }
 }
 
 /// A moment as people and programs read it.
@@ -422,6 +434,9 @@ fn replied(reply: &Reply, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             let value = hop.get(name).and_then(Value::as_str).unwrap_or_default();
             writeln!(f, "          {name} = {value}")?;
         }
+    }
+    if let Some(client) = reply.header(&header::LOCATION).and_then(client_of) {
+        writeln!(f, "          client = {client}")?;
     }
     if let Some(allow) = reply.header(&header::ALLOW) {
         writeln!(f, "          Allow: {allow}")?;

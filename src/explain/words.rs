@@ -103,6 +103,25 @@ pub(super) fn sentence(way: &str, reason: &'static str) -> Option<&'static str> 
             "the ask is for another callback's host, or its own host has no route of that account any more"
         }
         (_, "ask_late") => "the ask is more than ten minutes old, or a clock is wrong",
+        (_, "client_unknown") => {
+            "the address names a client that no account of this callback's host has"
+        }
+        (_, "client_key_wrong") => {
+            "the ask does not open under that client's key: it was changed, or the key is another there"
+        }
+        (_, "client_of_another_version") => {
+            "the client's ask opens, and says what this version does not know"
+        }
+        (_, "client_of_another_account") => {
+            "the client asks for another appid than its account has here"
+        }
+        (_, "client_origin_not_listed") => {
+            "the client asks for an origin that does not stand in its origins"
+        }
+        (_, "client_ask_late") => {
+            "the client's ask is more than ten minutes old, or a clock is wrong"
+        }
+        (_, "client_tried") => "another gateway's doctor tried whether it may ask",
         (_, "no_navigation") => "no page is being opened, so that nobody could be sent on",
         (_, "ticket_taken") => "this browser began the login, and the ticket is for it",
         (_, "ticket_used") => "a ticket of this login was used before: the login begins anew",

@@ -1,6 +1,8 @@
 //! Several gateways on one account: a development gateway without the secret logs
 //! its visitors in by way of the one that has it, and can do nothing else with it.
 
+mod told;
+
 use std::net::{SocketAddr, TcpListener};
 
 use wxgate::config::Plan;
