@@ -11,7 +11,8 @@
 //!                                                                           who the visitor is under that, too)
 //!   auth = "optional", no session  → strip → app
 //!   a navigation, inside WeChat    → remember the target, 302 to WeChat (or a page that asks, or keeps the fragment),
-//!                                    or to the callback's host, and from there back with a ticket
+//!                                    or to the callback's host, here or at the gateway that holds the secret, and
+//!                                    from there back with a ticket
 //!   a navigation, elsewhere        → a page with a QR code of this address
 //!   anything else                  → 401 JSON
 //! callback → login cookie → state equal → one exchange → session → 302 to the target
@@ -57,7 +58,7 @@
 //! | `circuit` | an account's quota at WeChat, once it is used up |
 //! | `endpoints` | the gateway's own paths: login, logout, me, openid, auth |
 //! | `login` | no session: remember where to, send to WeChat |
-//! | `signon` | what crosses from one host to another: ask and ticket |
+//! | `signon` | what crosses from one host to another, or one gateway to another: ask and ticket |
 //! | `tokens` | a visitor's tokens: kept sealed, renewed, used |
 //! | `identity` | `X-WeChat-*`: strip, vouch, assert |
 //! | `session` | a visitor WeChat vouched for: open, read, renew, end |
@@ -108,7 +109,7 @@
 //! | everybody a trusted proxy | O2P `--trusted-ip`, O2P #3506 | `0.0.0.0/0` is no proxy; the default is nobody | `upstream::nobody_trusts_everybody`, `upstream::a_strangers_word_about_itself_is_not_believed` |
 //! | another path or method by `X-Forwarded-Uri`, `X-Original-Url`, `X-Rewrite-Url` | O2P 2026-40575 | the decision reads the request line alone | `hostile::a_path_that_looks_public_is_not`, `hostile::paths` |
 //! | another rule by `X-Forwarded-Proto` | OAK 2026-33495 | the decision does not know the scheme | `hostile::a_path_that_looks_public_is_not` |
-//! | a redirect or a call to a host that a header names | Zitadel 2025-64101; CS 2024-21499, 2024-21498 | `origin::PublicOrigin` comes from the file alone | `hostile::a_way_back_never_leaves_the_host` |
+//! | a redirect or a call to a host that a header names | Zitadel 2025-64101; CS 2024-21499, 2024-21498 | `origin::PublicOrigin` comes from the file alone, but for a port that another gateway holds against its list | `hostile::a_way_back_never_leaves_the_host`, `environments::a_wrong_key_an_unknown_client_and_an_unlisted_origin_end_on_a_page` |
 //! | a trace that a client made up, by which its requests stand among another's, or all are recorded | own | `telemetry`: `traceparent` and `tracestate` are believed from trusted proxies alone | `trace::a_trace_is_believed_from_trusted_proxies_alone` |
 //! | **A proxy that asks** (`/.wxgate/auth`) | | | |
 //! | a question from who is no proxy of ours, with headers of its own | O2P 2026-40575 | `gateway::auth`: trusted proxies alone are answered | `auth_endpoint::nobody_but_a_trusted_proxy_is_answered` |
@@ -208,6 +209,13 @@
 //! | a logout that leaves the other hosts' sessions | own | one session id at all hosts | `signon::a_logout_at_one_host_ends_the_session_at_all` |
 //! | who somebody is, or where they go, in an address, a referrer, a cache, a log | own | both are sealed, `no-referrer`, `no-store`; no query in the log | `signon::the_first_visit_to_each_host_ends_where_it_was_going_and_wechat_is_asked_once`, `signon::what_crosses_is_kept_by_no_cache_and_told_to_no_other_site`, `secrets::nothing_secret_is_said_at_any_level` |
 //! | two hosts that send a visitor to and fro | own | attempts in the ask and the ticket, rounds in the login cookies | `signon::browsers_that_keep_too_little_are_stopped`, `signon::a_ticket_never_taken_ends_on_a_page` |
+//! | a client's key as a key to the gateway that holds the secret: its own hosts' asks and tickets, a session, a login, an operator's word | own | a ring and purposes of their own (`signon::ClientAsk`, `signon::ClientTicket`); a key is for one of all of them (`config`) | `environments::what_a_client_has_opens_nothing_of_productions_nor_the_other_way_round`, `properties::what_crosses_between_gateways_with_any_byte_changed_is_nothing`, `clients::a_client_that_cannot_be_one_is_told_with_what_would_be_right`, `clients::a_key_that_is_kept_for_sessions_is_no_clients` |
+//! | a client that asks for an attacker's origin, under another's name, for another account: an open redirect, a visitor given away | own | the name inside the sealing, an exact list of origins; who is refused is sent nowhere | `environments::an_ask_that_is_none_of_a_clients_is_refused_and_sent_nowhere`, `environments::a_wrong_key_an_unknown_client_and_an_unlisted_origin_end_on_a_page` |
+//! | a client's ticket twice, late, changed, at another origin or port, in another browser | own | as between hosts; the origin is sealed in | `environments::a_ticket_is_taken_once_and_by_the_browser_alone_that_began`, `environments::what_comes_late_is_not_taken_and_goes_round_never`, `environments::a_ticket_with_anything_changed_or_at_another_origin_logs_nobody_in` |
+//! | a client that was taken out, with a login on its way | own | each step asks the list that is served now | `environments::a_client_that_is_removed_logs_nobody_in_any_more` |
+//! | a session or a token of one gateway's by way of a ticket for another | own | `session::Passed` has neither; `wechat::Api` asks nothing without the secret | `passed::what_is_passed_is_who_the_visitor_is_and_opens_another_session`, `environments::a_session_there_is_another_and_names_none_of_productions`, `api::nothing_is_asked_of_wechat_where_another_gateway_holds_the_secret` |
+//! | clients found by trying names; a log full of tries | own | one page for all; a try is answered under the key alone; one line a minute | `told::a_try_is_answered_for_whoever_has_the_key`, `told::logs_say_what_is_to_be_done_and_nothing_secret` |
+//! | a visitor sent to and fro between two gateways, or by a client past the limits | own | as between hosts; a client's ask counts as a start | `environments::browsers_that_keep_too_little_are_stopped_and_logins_are_counted` |
 //! | **Who pays, beside a session** | | | |
 //! | one visitor's openid to pay with beside another's session: a cookie that stayed, was copied, or came from elsewhere | own | it carries the session's id, host and appid inside its signature | `pay::a_payer_counts_beside_their_own_session_alone`, `pay::whoever_logs_in_anew_as_somebody_else_pays_as_themselves`, `pay::what_was_made_for_anything_else_tells_of_nobody`, `pay::what_one_host_was_told_is_nothing_at_another` |
 //! | what tells who pays, taken for a session; a session, taken for who pays | own | a purpose and a cookie of its own | `pay::a_payer_is_no_session_and_a_session_no_payer`, `pay::what_was_made_for_anything_else_tells_of_nobody` |
