@@ -624,10 +624,9 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_callback_without_routes_leads_to_a_host_that_can_be_named() {
+    fn account() -> LoginAccount {
         use crate::wechat::account::{API_BASE_URL, BaseUrl, OPEN_BASE_URL, Parts};
-        let account = Arc::new(LoginAccount {
+        LoginAccount {
             name: "shop".to_owned().try_into().unwrap(),
             wechat: Account::new(Parts {
                 app_id: "wxaaaaaaaaaaaaaaaa".to_owned().try_into().unwrap(),
@@ -643,7 +642,12 @@ mod tests {
             session_cookie: String::new(),
             snapshot_cookie: String::new(),
             pay_cookie: String::new(),
-        });
+        }
+    }
+
+    #[test]
+    fn a_callback_without_routes_leads_to_a_host_that_can_be_named() {
+        let account = Arc::new(account());
         let callback = account.wechat.callback_origin().host().clone();
         let with = |host: &str| {
             let mut route = route(host, "/", Auth::Required);
@@ -654,6 +658,41 @@ mod tests {
         let table = Routes::new(&listed, Vec::new(), PublicScheme::Https).unwrap();
         let there = table.sends_back_to(&callback).map(Host::as_str);
         assert_eq!(there, Some("other.test"));
+    }
+
+    #[test]
+    fn a_port_is_the_requests_own_only_where_another_gateway_holds_it_against_its_list() {
+        use crate::signing::{Keyring, generate_key};
+        let shop = |holder| {
+            Some(Arc::new(LoginAccount {
+                holder,
+                ..account()
+            }))
+        };
+        let via = Via {
+            client: "dev".to_owned().try_into().unwrap(),
+            key: Keyring::new(&[generate_key().unwrap()]).unwrap(),
+        };
+        let mut there = route("dev.test", "/", Auth::Required);
+        there.account = shop(Holder::Elsewhere(Box::new(via)));
+        let mut here = route("here.test", "/", Auth::Required);
+        here.account = shop(Holder::default());
+        let listed = [there, here, route("open.test", "/", Auth::None)].map(Arc::new);
+        let table = Routes::new(&listed, Vec::new(), PublicScheme::Http).unwrap();
+        for (host, expected) in [
+            ("dev.test", "http://dev.test:3000"),
+            ("here.test", "http://here.test"),
+            ("open.test", "http://open.test"),
+            ("none.test", "http://none.test"),
+        ] {
+            let host = Host::new(host).unwrap();
+            assert_eq!(table.origin_at(&host, Some(3000)).as_str(), expected);
+            assert!(table.origin_at(&host, None).port().is_none());
+        }
+        // Nobody comes back from WeChat by way of another gateway.
+        let callback = Host::new("c.test").unwrap();
+        let back = table.accounts_at(&callback);
+        assert!(back.len() == 1 && back.iter().all(|account| account.via().is_none()));
     }
 
     fn table() -> Routes {

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::Callbacks;
 use super::ticket::{Asking, Unasked};
@@ -225,7 +225,7 @@ impl Callbacks {
             Some(_) => Verdict::OriginNotListed,
         };
         let Client { key, name, .. } = opened.client;
-        Some(verdict.seal(key, name, &opened.asked.ask.binding))
+        Some(verdict.seal(key, name, &opened.asked.ask.binding, now))
     }
 
     /// Tells the operator of a client that was refused.
@@ -267,6 +267,12 @@ impl Callbacks {
         let client = named.next().ok_or(SealError)?;
         let origin = client.origin(&caller.origin).ok_or(SealError)?;
         let ticket = ClientTicket::seal(&client.key, &client.name, origin, ask, session, now)?;
+        info!(
+            account = account.name.as_str(),
+            client_name = client.name.as_str(),
+            origin = origin.as_str(),
+            "another gateway is told who a visitor is"
+        );
         Ok(format!("{}{TICKET_PATH}?t={ticket}", origin.as_str()))
     }
 

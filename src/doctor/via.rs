@@ -16,9 +16,13 @@ use super::{PATIENCE, Report};
 use crate::config::{Plan, PlannedAccount};
 use crate::origin::{Host, PublicOrigin, PublicScheme};
 use crate::route::{Auth, HostPattern, LoginAccount, Need};
+use crate::session::Millis;
 use crate::signon::{Ask, Binding, ClientAsk, SIGN_ON_PATH, Verdict};
 use crate::wechat::{Scope, State};
 
+/// By how much the clocks may differ before it is told, and before visitors meet it.
+const OFF: u64 = 5;
+const FAR_OFF: u64 = 25;
 /// How long an answer may be: a sealed word.
 const MAX_ANSWER: usize = 1024;
 
@@ -132,8 +136,9 @@ async fn listed(
     let via = account.wechat.callback_origin().as_str();
     let name = account.via()?.client.as_str();
     for origin in &seen.origins {
-        let verdict = match tried(account, origin, client).await {
-            Ok(verdict) => verdict,
+        let ours = millis();
+        let (verdict, theirs) = match tried(account, origin, client).await {
+            Ok(answer) => answer,
             Err(why) => {
                 report.bad(format!("{place}.via"), why);
                 return None;
@@ -142,6 +147,7 @@ async fn listed(
         let text = match verdict {
             Verdict::OriginNotListed => continue,
             Verdict::Good => {
+                clock(place, via, ours, theirs, report);
                 report.good(
                     format!("{place}.via"),
                     format!(
@@ -181,11 +187,10 @@ async fn tried(
     account: &LoginAccount,
     origin: &PublicOrigin,
     client: &Client,
-) -> Result<Verdict, String> {
+) -> Result<(Verdict, Millis), String> {
     let via = account.via().ok_or("there is no other gateway")?;
     let there = account.wechat.callback_origin().as_str();
     let random = |_| "the system gives no random bytes".to_owned();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let binding = Binding::of(&State::random(0).map_err(random)?);
     let ask = ClientAsk {
         origin: origin.clone(),
@@ -200,9 +205,10 @@ async fn tried(
             instead_of: None,
             snapshots: false,
             outside: false,
+            fresh: false,
             binding,
             attempt: 0,
-            made: u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(u64::MAX),
+            made: millis(),
         },
         probe: true,
     };
@@ -229,6 +235,26 @@ async fn tried(
              wxgate that has clients"
         ),
     })
+}
+
+fn millis() -> Millis {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whether the clocks agree: a ticket lives for half a minute by both.
+fn clock(place: &str, via: &str, ours: Millis, theirs: Millis, report: &mut Report) {
+    let off = ours.abs_diff(theirs) / 1000;
+    let which = if ours > theirs { "ahead of" } else { "behind" };
+    let text = format!(
+        "this machine's clock is {off} s {which} {via}'s, and a ticket from there is good for 30 s; let both systems keep their clocks right (NTP)"
+    );
+    let place = format!("clock of {place}.via");
+    match off {
+        0..=OFF => {}
+        _ if off < FAR_OFF => report.doubt(place, text),
+        _ => report.bad(place, text),
+    }
 }
 
 async fn read(mut response: reqwest::Response) -> Option<String> {
@@ -294,5 +320,38 @@ async fn is_near(host: &Host) -> bool {
         }
         // Nobody knows it here.
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict as How;
+    use super::*;
+
+    #[test]
+    fn clocks_that_would_make_every_ticket_late_are_told() {
+        for (ours, theirs, expected) in [
+            (100_000, 100_000, None),
+            (105_999, 100_000, None),
+            (106_000, 100_000, Some((How::Doubt, "6 s ahead of"))),
+            (100_000, 124_999, Some((How::Doubt, "24 s behind"))),
+            (125_000, 100_000, Some((How::Bad, "25 s ahead of"))),
+            (100_000, 190_000, Some((How::Bad, "90 s behind"))),
+        ] {
+            let mut report = Report::default();
+            clock(
+                "accounts.shop",
+                "https://w.example",
+                ours,
+                theirs,
+                &mut report,
+            );
+            let found = report.findings().first();
+            assert_eq!(
+                found.map(|found| found.verdict),
+                expected.map(|(how, _)| how)
+            );
+            assert!(expected.is_none_or(|(_, text)| found.unwrap().text.contains(text)));
+        }
     }
 }

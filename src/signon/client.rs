@@ -200,7 +200,8 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The answer to the probing ask in `query`, for whoever has the key.
+    /// The answer to the probing ask of `binding`, for whoever has the key, with the
+    /// time `now` by which tickets are made.
     ///
     /// # Errors
     /// When the system gives no random bytes.
@@ -209,24 +210,25 @@ impl Verdict {
         key: &Keyring,
         client: &AccountName,
         binding: &Binding,
+        now: Millis,
     ) -> Result<String, SealError> {
-        let payload = postcard::to_stdvec(&(VERSION, self)).unwrap_or_default();
+        let payload = postcard::to_stdvec(&(VERSION, self, now)).unwrap_or_default();
         let context = client.as_str().as_bytes();
         seal(key, Purpose::ClientAnswer, binding, context, &payload)
     }
 
-    /// What `text` answers to the probing ask of `binding`; `None` where it is no
-    /// answer of a gateway that has the key.
-    pub fn read(via: &Via, binding: &Binding, text: &str) -> Option<Self> {
+    /// What `text` answers to the probing ask of `binding`, and by which time; `None`
+    /// where it is no answer of a gateway that has the key.
+    pub fn read(via: &Via, binding: &Binding, text: &str) -> Option<(Self, Millis)> {
         let context = via.client.as_str().as_bytes();
         let (to, payload) = open(&via.key, Purpose::ClientAnswer, context, text)?;
         if to != *binding {
             return None;
         }
-        let (version, verdict): (u8, Self) = signing::whole(&payload)?;
-        Some(match version == VERSION {
-            true => verdict,
-            false => Self::OtherVersion,
+        let told: Option<(u8, Self, u64)> = signing::whole(&payload);
+        Some(match told {
+            Some((VERSION, verdict, now)) => (verdict, now),
+            _ => (Self::OtherVersion, 0),
         })
     }
 }

@@ -876,3 +876,88 @@ async fn browsers_that_keep_too_little_are_stopped_and_logins_are_counted() {
     // Two were taken by the first visit: its host's and its callback's.
     assert_eq!(statuses, [302, 302, 429, 429]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_given_no_more_than_who_a_visitor_is_whatever_it_asks_for() {
+    let two = Two::new().await;
+    let mut known = two.traveller();
+    known.visit("http://a.test/").await;
+    let me = known.open("http://login.test/.wxgate/me").await;
+    let id = me.json()["data"]["session"].as_str().unwrap().to_owned();
+    let id = wxgate::revocation::parse_id(&id).unwrap();
+    let (url, mut asked) = two.ask(&mut known).await;
+    // Tokens, which would be kept for it; another session than that of production.
+    asked.ask.need.tokens = true;
+    asked.ask.instead_of = Some(id);
+    let (start, _) = url.rsplit_once('=').unwrap();
+    let answer = known
+        .open(&format!("{start}={}", asked.seal(&two.via).unwrap()))
+        .await;
+    assert!(is_ticket(answer.location()), "{answer:?}");
+    assert_eq!(two.authorizes(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_is_for_the_account_whose_gateway_was_asked() {
+    // Two accounts of one appid there, each with a gateway of its own to vouch for it.
+    let twin = "[accounts.twin]\napp_id = \"APP\"\nvia = \"http://login.test\"\nsandbox = true\nclient = \"other\"\n\
+                client_key = { file = \"other_key\" }\n\n[accounts.shop]"
+        .replace("APP", &SimAccount::default().app_id);
+    let two = Two::with(Changes {
+        dev: &[
+            ("[accounts.shop]", &twin),
+            (
+                "account = \"shop\"\noutside_wechat",
+                "account = \"twin\"\noutside_wechat",
+            ),
+        ],
+        ..Changes::default()
+    })
+    .await;
+    let session = two.session().await;
+    let other = Via {
+        client: name("other"),
+        key: two.ring("other_key"),
+    };
+    for (via, taken) in [(&other, true), (&two.via, false)] {
+        let mut traveller = two.traveller();
+        let answer = traveller.open(&two.url("/any/x")).await;
+        let asked = ClientAsk::of_query(&other.key, &other.client, query(answer.location()));
+        let asked = asked.unwrap();
+        let Via { client, key } = via;
+        let made = asked.ask.made;
+        let sealed = ClientTicket::seal(key, client, &two.origin, &asked.ask, &session, made);
+        let ticket = two.url(&format!("/.wxgate/callback/ticket?t={}", sealed.unwrap()));
+        let answer = traveller.open(&ticket).await;
+        assert_eq!(sets_a_session(&answer), taken, "{answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_nobodys_callback() {
+    let two = Two::with(Changes {
+        by_address: true,
+        ..Changes::default()
+    })
+    .await;
+    let (answer, trail) = two.traveller().visit(&two.url("/x")).await;
+    assert_eq!((answer.status, trail.last()), (200, Some(&two.url("/x"))));
+    // Its own address is the host of `via`: an ask of its own hosts, as its own keys
+    // would make it, is none there, nor is a client's, nor a code.
+    let (_, asked) = two.ask(&mut two.traveller()).await;
+    let sealed = asked.ask.seal(&two.ring("state/session.key")).unwrap();
+    let there = format!("http://{}/.wxgate", two.dev);
+    let page = two
+        .traveller()
+        .open(&format!("{there}/sign-on?ask={sealed}"))
+        .await;
+    assert_eq!(page.status, 400, "{page:?}");
+    let sealed = asked.seal(&two.via).unwrap();
+    let client = format!("{there}/sign-on?client=dev&ask={sealed}");
+    assert!(refuses(&two.traveller().open(&client).await));
+    let calls = two.production.exchanges();
+    let state = "00112233445566778899aabbccddeeff1";
+    let callback = format!("{there}/callback?code=x&state={state}");
+    assert_eq!(two.traveller().open(&callback).await.status, 403);
+    assert_eq!(two.production.exchanges(), calls);
+}

@@ -55,6 +55,7 @@ static SEALED: LazyLock<Sealed> = LazyLock::new(|| {
             instead_of: None,
             snapshots: false,
             outside: false,
+            fresh: false,
             binding,
             attempt: 0,
             made: NOW * 1000,
@@ -71,7 +72,7 @@ static SEALED: LazyLock<Sealed> = LazyLock::new(|| {
     Sealed {
         ask: asked.seal(&via).unwrap(),
         ticket: ticket.unwrap(),
-        answer: Verdict::Good.seal(key, client, &binding).unwrap(),
+        answer: Verdict::Good.seal(key, client, &binding, NOW).unwrap(),
         binding,
         sessions,
         via,
@@ -165,7 +166,11 @@ fn answered(text: &str) {
         ..
     } = &*SEALED;
     let read = Verdict::read(via, binding, text);
-    assert_eq!(read, (text == answer).then_some(Verdict::Good), "{text}");
+    assert_eq!(
+        read,
+        (text == answer).then_some((Verdict::Good, NOW)),
+        "{text}"
+    );
 }
 
 /// The same for the ask, the ticket and the answer with `byte` at `at`, or cut there.
