@@ -729,6 +729,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_asked_of_wechat_where_another_gateway_holds_the_secret() {
         use crate::origin::PublicOrigin;
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let origin = PublicOrigin::try_from("https://www.example.com".to_owned()).unwrap();
