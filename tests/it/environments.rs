@@ -42,7 +42,7 @@ api_base_url = "{wechat}"
 
 [[accounts.club.clients]]
 name = "clubs"
-origins = ["http://localhost:1"]
+origins = ["http://localhost:1", "{dev}"]
 key = { file = "{dir}/clubs_key" }
 "#;
 
@@ -148,6 +148,7 @@ impl Two {
         let tables = PRODUCTION
             .replace("{club}", CLUB)
             .replace("{door}", CLUB_CALLBACK)
+            .replace("{dev}", &listed[0])
             .replace("{dir}", &dir);
         let production = World::with(Extra {
             limits: changes.limits,
@@ -960,4 +961,53 @@ async fn a_client_is_nobodys_callback() {
     let callback = format!("{there}/callback?code=x&state={state}");
     assert_eq!(two.traveller().open(&callback).await.status, 403);
     assert_eq!(two.production.exchanges(), calls);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_pays_comes_across_beside_a_session_and_leaves_none() {
+    let club = "[accounts.club]\napp_id = \"APP\"\nvia = \"http://door.test\"\nsandbox = true\nclient = \"clubs\"\n\
+                client_key = { file = \"clubs_key\" }\n\n[accounts.shop]"
+        .replace("APP", CLUB);
+    let two = Two::with(Changes {
+        dev: &[
+            ("[accounts.shop]", &club),
+            (
+                "account = \"shop\"\noutside_wechat",
+                "account = \"shop\"\npay_account = \"club\"\noutside_wechat",
+            ),
+        ],
+        ..Changes::default()
+    })
+    .await;
+    let mut traveller = two.traveller();
+    let (answer, trail) = traveller.visit(&two.url("/any/x?a=1")).await;
+    assert_eq!(
+        (answer.status, trail.last()),
+        (200, Some(&two.url("/any/x?a=1")))
+    );
+    assert_eq!(
+        trail.iter().filter(|url| is_ticket(url)).count(),
+        2,
+        "{trail:#?}"
+    );
+    let seen = two.app.last();
+    assert_eq!(seen.value("x-wechat-openid").as_deref(), Some(OPENID));
+    assert_eq!(seen.value("x-wechat-pay-appid").as_deref(), Some(CLUB));
+    let pays = seen.value("x-wechat-pay-openid").unwrap();
+    assert_ne!(pays, OPENID);
+    assert!(traveller.at("door.test").cookie("wxgate_").is_none());
+    assert!(traveller.at("login.test").cookie("wxgate_shop").is_some());
+    // Known from then on; elsewhere the app is told of one alone.
+    assert_eq!(traveller.open(&two.url("/any/y")).await.status, 200);
+    assert_eq!(two.authorizes(), 2);
+    traveller.open(&two.url("/x")).await;
+    assert!(two.app.last().value("x-wechat-pay-openid").is_none());
+    // The first one's ticket is none for the second login, nor the other way round.
+    let mut traveller = two.traveller();
+    let (_, trail) = traveller.until(&two.url("/any/x"), is_ticket).await;
+    let first = trail.last().unwrap().clone();
+    let mut copy = traveller.clone();
+    let (_, trail) = traveller.visit(&first).await;
+    let second = trail.iter().find(|url| is_ticket(url)).unwrap();
+    assert!(!sets_a_session(&copy.open(second).await));
 }
