@@ -10,6 +10,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -26,6 +27,34 @@ impl Secret {
     /// The text itself. Never to be logged, shown or put into an error.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// How many bytes it has.
+    pub fn length(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether it stands for itself in an address (RFC 3986, section 2.3).
+    pub fn is_unreserved(&self) -> bool {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        self.0.bytes().all(plain)
+    }
+
+    /// Whether `given` is the same text. How long that takes tells neither how much
+    /// of it is right nor how long the secret is: hashes are compared, to the end.
+    pub fn is(&self, given: &str) -> bool {
+        let hashes = [self.0.as_bytes(), given.as_bytes()].map(Sha256::digest);
+        let [own, theirs] = &hashes;
+        let differing = own
+            .iter()
+            .zip(theirs)
+            .fold(0_u8, |seen, (a, b)| seen | (a ^ b));
+        std::hint::black_box(differing) == 0
+    }
+
+    /// The same of another secret.
+    pub fn same(&self, other: &Self) -> bool {
+        self.is(&other.0)
     }
 }
 
@@ -163,6 +192,15 @@ mod tests {
     fn debug_shows_nothing() {
         let secret = Secret::new("hunter2".to_owned());
         assert!(!format!("{secret:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_secret_is_the_same_as_itself_alone() {
+        let secret = Secret::new("hunter2".to_owned());
+        assert!(secret.is("hunter2") && secret.same(&secret.clone()));
+        for wrong in ["", "hunter", "hunter22", "Hunter2", "hunter3", "hunter2\0"] {
+            assert!(!secret.is(wrong), "{wrong:?}");
+        }
     }
 
     #[test]
