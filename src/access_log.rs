@@ -81,13 +81,15 @@ pub enum Way {
     Endpoint,
     /// A file that WeChat asks for.
     VerifyFile,
+    /// What WeChat would answer an app that does OAuth itself.
+    Facade,
     /// Refused.
     Refused,
 }
 
 impl Way {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Vouched,
         Self::Public,
         Self::Anonymous,
@@ -95,6 +97,7 @@ impl Way {
         Self::Callback,
         Self::Endpoint,
         Self::VerifyFile,
+        Self::Facade,
         Self::Refused,
     ];
 
@@ -108,6 +111,7 @@ impl Way {
             Self::Callback => "callback",
             Self::Endpoint => "endpoint",
             Self::VerifyFile => "verify_file",
+            Self::Facade => "facade",
             Self::Refused => "refused",
         }
     }
@@ -190,6 +194,7 @@ impl Entry {
             path = request.path,
             route = request.route.map(tracing::field::display),
             account = request.account,
+            app = request.app,
             visitor = request.visitor.map(|name| tracing::field::display(Name(name))),
             way = self.way.map_or("none", Way::as_str),
             reason = self.reason,
@@ -238,6 +243,8 @@ pub struct Request<'a> {
     pub route: Option<&'a dyn Display>,
     /// The account that it is about, if it is about one.
     pub account: Option<&'a str>,
+    /// The app of the facade's that it is about, if it is about one.
+    pub app: Option<&'a str>,
     /// The visitor's name, where there is a session.
     pub visitor: Option<u64>,
     /// The answer's status; 0 when there was none.

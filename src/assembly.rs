@@ -201,6 +201,7 @@ pub fn assemble(
             routes,
             sessions,
             accounts: accounts.collect(),
+            facade: plan.facade.map(Arc::new),
             assertions: assertions.map(Arc::new),
             resolver: lasting.peers.resolver(),
             scheme: plan.server.public_scheme,

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod clients;
+mod facade;
 mod keys;
 mod mistakes;
 mod pay;
@@ -57,6 +58,7 @@ struct File {
     telemetry: telemetry::Table,
     accounts: BTreeMap<Spanned<AccountName>, AccountTable>,
     routes: Vec<RouteTable>,
+    facade: Option<facade::FacadeTable>,
 }
 
 /// `[server]`.
@@ -397,6 +399,16 @@ impl Plan {
                     "{host} has routes and no certificate in server.tls.certificates: who comes to it over TLS is turned away"
                 ));
             }
+        }
+        if let Some(facade) = &self.facade
+            && !tls
+                .certificates
+                .serve(&HostPattern::Exact(facade.host.clone()))
+        {
+            all.push(format!(
+                "{} is the facade's host and has no certificate in server.tls.certificates: who comes to it over TLS is turned away",
+                facade.host
+            ));
         }
         for planned in &self.accounts {
             let host = planned.account.wechat.callback_origin().host();

@@ -164,11 +164,16 @@ pub fn home(host: &Host, routes: &Routes) -> ReturnTo {
 /// The same at a host whose routes are all elsewhere: the home of one whose
 /// visitors come back from WeChat to `host`. `None` where `host` has routes.
 pub fn home_elsewhere(host: &Host, routes: &Routes) -> Option<String> {
-    let other = match routes.serves(host) {
-        true => None,
-        false => routes.sends_back_to(host),
+    if routes.serves(host) {
+        return None;
+    }
+    let facade = |host| routes.facade_at(host).map(|facade| facade.home.clone());
+    let other = || {
+        let other = routes.sends_back_to(host)?;
+        let there = || home(other, routes).on(&routes.origin(other));
+        Some(facade(other).unwrap_or_else(there))
     };
-    other.map(|other| home(other, routes).on(&routes.origin(other)))
+    facade(host).or_else(other)
 }
 
 /// Where a page at `host` leads that leads nowhere in particular: home, or to the

@@ -11,6 +11,7 @@ mod auth;
 mod count;
 mod decide;
 mod explained;
+mod facade;
 mod forward;
 mod fresh;
 mod https;
@@ -46,6 +47,7 @@ pub use self::visit::Visit;
 use crate::access_log::{RequestId, Way};
 use crate::callback::Callbacks;
 use crate::connection;
+use crate::facade::Facade;
 use crate::identity::AllowedUnderscores;
 use crate::identity::assertion::Assertions;
 use crate::limits::Logins;
@@ -85,6 +87,8 @@ pub struct Gateway {
     pub(crate) assertions: Option<Arc<Assertions>>,
     pub(crate) callbacks: Arc<Callbacks>,
     pub(crate) accounts: Arc<[Arc<LoginAccount>]>,
+    /// Apps that do OAuth themselves; `None` where there are none.
+    pub(crate) facade: Option<Arc<Facade>>,
     pub(crate) logins: Arc<Logins>,
     pub(crate) resolver: Resolver,
     pub(crate) trusted_proxies: Arc<TrustedProxies>,

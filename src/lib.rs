@@ -6,6 +6,7 @@
 //! ```text
 //! listener → which host and path? (route, decided once)
 //!   /.wxgate/…                     → the gateway's own endpoints
+//!   the facade's host              → what WeChat would answer an app that does OAuth itself
 //!   auth = "none"                  → strip identity headers → app
 //!   session cookie good            → strip, vouch, forward  → app          (with pay_account, inside WeChat, once it is known
 //!                                                                           who the visitor is under that, too)
@@ -60,6 +61,7 @@
 //! | `login` | no session: remember where to, send to WeChat |
 //! | `signon` | what crosses from one host to another, or one gateway to another: ask and ticket |
 //! | `tokens` | a visitor's tokens: kept sealed, renewed, used |
+//! | `facade` | WeChat's face for apps that do OAuth themselves: codes, tokens, what they tell |
 //! | `identity` | `X-WeChat-*`: strip, vouch, assert |
 //! | `session` | a visitor WeChat vouched for: open, read, renew, end |
 //! | `tls` | TLS towards visitors: certificates by host, handshakes |
@@ -225,6 +227,23 @@
 //! | a logout that leaves who pays | own | one id for both | `pay::a_logout_ends_both_and_a_copy_of_both_is_worth_nothing`, `pay::an_operator_ends_both_by_any_of_their_names` |
 //! | two logins that take turns for ever | own | rounds of the first count those of the second | `pay::browsers_that_keep_too_little_of_both_are_stopped`, `login::rounds_of_a_second_login_are_those_beside_one_session` |
 //! | a path that reaches the route that tells who pays by another spelling | own | `route::Route::covers` | `pay::a_path_that_could_be_read_as_that_of_a_route_that_tells_more_is_none` |
+//! | **Apps that do OAuth themselves** (the facade) | | | |
+//! | an open redirect by `redirect_uri`: another origin, a user in front, a port, `\`, encodings, or the parameter twice | O2P 2017-1000070, 2020-5233; mellon 2019-3877 | `facade::RedirectUri`: the listed origin's letters, and nothing that moves it; `facade::Parameters` | `attacks::a_code_goes_to_no_address_that_is_not_listed`, `link::a_code_goes_to_a_listed_origin_alone`, `properties::a_code_goes_to_no_address_that_is_not_listed`, `attacks::a_link_that_wechat_would_not_take_gets_its_number_and_no_login` |
+//! | parameters that two readers take in two ways: twice, in other letters, encoded | MAO 2026-08-12 | `facade::Parameters` refuses them | `parameters::a_known_name_stands_once_or_not_at_all`, `attacks::a_code_is_for_its_app_and_not_used_up_by_others` |
+//! | a state that breaks out of the address | own | letters and digits alone | `attacks::a_link_that_wechat_would_not_take_gets_its_number_and_no_login` |
+//! | a code fetched by a frame, a picture or a script of another site's page | own | navigations alone, GET alone | `attacks::nobody_but_a_page_that_is_being_opened_gets_a_code` |
+//! | a session of another host or account that gets a code | APX #13387, 2026-49872 | `session::Sessions::read`, at this host and for the app's account | `attacks::a_session_of_another_host_or_account_gets_no_code` |
+//! | a code used twice, at one machine or at several, one after the other or at once | chanxuehong/wechat #226 | a mark in the store before anything is given; what was given ends | `attacks::a_code_that_is_shown_again_ends_what_was_given_for_it`, `attacks::of_eight_exchanges_at_once_one_at_most_gets_tokens`, `records::of_two_who_show_a_code_at_once_one_at_most_is_given_something`, `records::who_shows_a_code_between_its_mark_and_its_grant_leaves_nothing`, `facade::a_code_is_good_once_for_all_that_share_a_redis` |
+//! | a code or token while it cannot be known whether it is good | own | -1, and nothing is given | `facade::nothing_is_given_while_redis_is_away` |
+//! | a code of another app, late, altered, guessed | own | its record is sealed under it, and names its app | `attacks::a_code_is_for_its_app_and_not_used_up_by_others`, `records::a_code_is_good_for_five_minutes`, `attacks::what_is_altered_cut_or_made_up_is_nothing`, `records::a_code_is_random_and_in_wechats_alphabet` |
+//! | a token of another app, visitor or kind, or altered | AUT 2025-24806 | signed, and its grant names app and visitor | `attacks::what_is_altered_cut_or_made_up_is_nothing`, `records::a_token_is_for_its_app_and_what_it_is`, `token::a_token_opens_as_what_it_is_with_nothing_changed` |
+//! | a code or token that outlives its visitor's session | CS 2024-21492 | `session::Sessions::still_holds`, each time | `attacks::a_logout_and_an_operators_word_end_codes_and_tokens`, `records::whoever_ended_the_session_ended_the_tokens`, `records::a_token_lives_no_longer_than_its_session`, `settings::another_plan_takes_apps_away_and_brings_others` |
+//! | secrets, codes and tokens guessed, or told by the time that comparing takes | TRF 2026-32595, -41263 | `secret::Secret::is`; `limits::Step::Guess` | `attacks::guessing_ends_after_a_minutes_worth`, `secret::a_secret_is_the_same_as_itself_alone` |
+//! | the real secret or WeChat's tokens with an app; a virtual appid taken for a real one | own | `config` refuses both; nothing of WeChat's is known to `facade` | `settings::a_facade_that_could_not_be_meant_is_refused`, `attacks::nothing_of_wechats_own_leaves` |
+//! | a profile or a unionid for an app that asked for less | own | the code's scope, not the session's | `facade::a_profile_is_what_wechat_told_with_the_scope_for_it_alone` |
+//! | a secret, code, token or openid in the log or the store | POM 2024-39315, 2021-29651 | no query in the log; records are sealed | `settings::the_log_names_app_and_number_and_nothing_that_was_sent` |
+//! | a visitor sent round by an app, or by cookies that do not stick | Vouch #42 and many | codes are counted for each session and app; the login's own limits | `ways::an_app_that_sends_its_visitor_round_is_stopped`, `ways::a_browser_that_keeps_too_little_ends_on_a_page` |
+//! | a request at the facade's host that reaches an app, or a proxy that forwards it | own | the host has no route, whatever routes say | `ways::nothing_else_is_at_the_facades_host_but_what_is_everywhere`, `ways::a_proxy_that_asks_is_told_that_the_facade_is_not_its_to_forward` |
 //! | **Secrets and the process** | | | |
 //! | tokens read from a store's disk, or put under another session | own | an AEAD, a key for each session, the visitor inside | `signing::a_record_opens_under_its_own_name_and_context_alone` |
 //! | an access token for whoever asks for the header | own | `identity::strip`, `identity::lend` on routes that say so | `tokens::an_app_gets_the_access_token_where_the_route_says_so_and_nowhere_else` |
@@ -257,6 +276,7 @@ pub mod demo;
 pub mod doctor;
 pub mod endpoints;
 pub mod explain;
+pub mod facade;
 pub mod gateway;
 pub mod handover;
 pub mod html;

@@ -265,6 +265,7 @@ impl Drop for Place {
 pub struct Logins {
     starts: Rate,
     callbacks: Rate,
+    guesses: Rate,
     allowed: (NonZeroU32, NonZeroUsize),
     per_minute: isize,
     in_flight: Arc<Semaphore>,
@@ -283,6 +284,8 @@ pub enum Step {
     Start,
     /// A visitor comes back.
     Callback,
+    /// An app shows the facade a secret, a code or a token that is none.
+    Guess,
 }
 
 /// One address has asked too often.
@@ -306,6 +309,7 @@ impl Logins {
         Self {
             starts: rate(),
             callbacks: rate(),
+            guesses: rate(),
             allowed: (table.logins_per_minute, table.logins_in_flight),
             per_minute: isize::try_from(table.logins_per_minute.get()).unwrap_or(isize::MAX),
             in_flight: Arc::new(Semaphore::new(most)),
@@ -322,17 +326,26 @@ impl Logins {
     /// # Errors
     /// When it has taken as many as it may.
     pub fn count(&self, step: Step, address: IpAddr) -> Result<(), TooOften> {
-        let rate = match step {
-            Step::Start => &self.starts,
-            Step::Callback => &self.callbacks,
-        };
-        let taken = rate.observe(&household(address), 1);
+        let taken = self.rate(step).observe(&household(address), 1);
         if taken > self.per_minute {
             return Err(TooOften {
                 first: taken == self.per_minute + 1,
             });
         }
         Ok(())
+    }
+
+    /// Whether `address` has taken `step` as often as it may. It is not counted.
+    pub fn has_used_up(&self, step: Step, address: IpAddr) -> bool {
+        self.rate(step).observe(&household(address), 0) >= self.per_minute
+    }
+
+    fn rate(&self, step: Step) -> &Rate {
+        match step {
+            Step::Start => &self.starts,
+            Step::Callback => &self.callbacks,
+            Step::Guess => &self.guesses,
+        }
     }
 
     /// A place among the logins that wait for WeChat; `None` when there is none.

@@ -65,6 +65,15 @@ impl Reply {
         reply.with_header(name, "same-origin")
     }
 
+    /// JSON as WeChat sends it to servers: 200, and a type that says nothing of it.
+    /// No page of another site's gets to load it.
+    pub fn plain_json(value: &serde_json::Value) -> Self {
+        let body = value.to_string().into_bytes();
+        let reply = Self::new(StatusCode::OK).with_body("text/plain", body);
+        let name = HeaderName::from_static("cross-origin-resource-policy");
+        reply.with_header(name, "same-origin")
+    }
+
     /// A text answer.
     pub fn text(text: &str) -> Self {
         Self::new(StatusCode::OK).with_body("text/plain; charset=utf-8", text.as_bytes().to_vec())

@@ -234,7 +234,20 @@ pub struct Routes {
     origins: Table<Host, PublicOrigin>,
     /// By callback host: the accounts that routes use, and where each is used first.
     callbacks: Table<Host, Vec<(Arc<LoginAccount>, HostPattern)>>,
+    /// A host without routes whose visitors log in all the same.
+    facade: Option<FacadeHost>,
     scheme: PublicScheme,
+}
+
+/// The host where apps that do OAuth themselves are answered.
+#[derive(Debug)]
+pub struct FacadeHost {
+    /// The host.
+    pub host: Host,
+    /// Whose visitors log in there.
+    pub accounts: Vec<Arc<LoginAccount>>,
+    /// The address that a visitor is led to who wants nothing in particular.
+    pub home: String,
 }
 
 /// The routes of one host pattern.
@@ -309,21 +322,8 @@ impl Routes {
             seen.insert(key, at);
             table.sites.entry(&route.host).add(route);
             let accounts = route.account.iter().chain(&route.pay_account);
-            // Nobody comes back from WeChat to where the secret is not.
-            let here = |account: &&Arc<LoginAccount>| account.via().is_none();
-            for account in accounts.filter(|_| route.auth != Auth::None).filter(here) {
-                let origin = account.wechat.callback_origin();
-                table.origins.insert(origin.host().clone(), origin.clone());
-                let back = table.callbacks.entry(origin.host().clone()).or_default();
-                match back
-                    .iter_mut()
-                    .find(|(known, _)| known.name == account.name)
-                {
-                    None => back.push((Arc::clone(account), route.host.clone())),
-                    // One host can be sent to; all below a domain cannot.
-                    Some((_, host @ HostPattern::Below(_))) => *host = route.host.clone(),
-                    Some(_) => {}
-                }
+            for account in accounts.filter(|_| route.auth != Auth::None) {
+                table.comes_back(account, &route.host);
             }
         }
         table.verify_files = verify_files
@@ -374,6 +374,48 @@ impl Routes {
         })
     }
 
+    /// Notes that visitors of `host` come back from WeChat to the host of `account`.
+    fn comes_back(&mut self, account: &Arc<LoginAccount>, host: &HostPattern) {
+        // Nobody does to where the secret is not.
+        if account.via().is_some() {
+            return;
+        }
+        let origin = account.wechat.callback_origin();
+        self.origins.insert(origin.host().clone(), origin.clone());
+        let back = self.callbacks.entry(origin.host().clone()).or_default();
+        match back
+            .iter_mut()
+            .find(|(known, _)| known.name == account.name)
+        {
+            None => back.push((Arc::clone(account), host.clone())),
+            // One host can be sent to; all below a domain cannot.
+            Some((_, known @ HostPattern::Below(_))) => *known = host.clone(),
+            Some(_) => {}
+        }
+    }
+
+    /// The same with the facade's host, which no route serves, not even one for all
+    /// hosts below its domain.
+    #[must_use]
+    pub fn with_facade(mut self, facade: FacadeHost) -> Self {
+        let pattern = HostPattern::Exact(facade.host.clone());
+        for account in &facade.accounts {
+            self.comes_back(account, &pattern);
+        }
+        let site = Site {
+            has_via: (facade.accounts.iter()).any(|account| account.via().is_some()),
+            ..Site::default()
+        };
+        self.sites.insert(&pattern, site);
+        self.facade = Some(facade);
+        self
+    }
+
+    /// The facade, if `host` is its own.
+    pub fn facade_at(&self, host: &Host) -> Option<&FacadeHost> {
+        self.facade.as_ref().filter(|facade| facade.host == *host)
+    }
+
     /// The route for `path`, as it stands in the request line without query.
     pub fn decide(&self, host: &Host, path: &str) -> Decided<'_> {
         let Some(site) = self.sites.get(host) else {
@@ -414,7 +456,7 @@ impl Routes {
 
     /// Whether `host` has routes.
     pub fn serves(&self, host: &Host) -> bool {
-        self.sites.get(host).is_some()
+        (self.sites.get(host)).is_some_and(|site| !site.routes.is_empty())
     }
 
     /// Whether visitors come back from WeChat to `host`, which need not have
@@ -522,8 +564,11 @@ impl Routes {
     }
 
     /// Every account that a route of `host` uses, the root's first; where it has
-    /// no routes, those whose callback it is.
+    /// no routes, the facade's, or those whose callback it is.
     pub fn accounts(&self, host: &Host) -> Vec<&Arc<LoginAccount>> {
+        if let Some(facade) = self.facade_at(host) {
+            return facade.accounts.iter().collect();
+        }
         let Some(site) = self.sites.get(host) else {
             let back = self.callbacks.get(host).into_iter().flatten();
             return back.map(|(account, _)| account).collect();

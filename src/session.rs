@@ -448,6 +448,28 @@ impl Sessions {
         })
     }
 
+    /// Whether what was given on the strength of `session` still counts: `account` is
+    /// its own, its time is not over, and nobody has ended it. How long its visitor
+    /// was away does not matter.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn still_holds(
+        &self,
+        session: &Session,
+        account: &LoginAccount,
+        now: Now,
+    ) -> Result<(), NoSession> {
+        if session.app_id != account.wechat.app_id().as_str() {
+            return Err(NoSession::Elsewhere);
+        }
+        let age = now.saturating_sub(session.opened);
+        if age >= self.max || now >= session.until {
+            return Err(NoSession::Expired);
+        }
+        self.not_ended(session)
+    }
+
     /// A session as another instance can read it.
     pub fn pack(session: &Session) -> Vec<u8> {
         postcard::to_stdvec(&(session.snapshot, Wire::from(session))).unwrap_or_default()

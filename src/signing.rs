@@ -74,6 +74,12 @@ pub enum Purpose {
     ClientTicket,
     /// What becomes of another gateway's ask, for whoever tries.
     ClientAnswer,
+    /// What a code of the facade's stands for, in the store.
+    FacadeCode,
+    /// What tokens of the facade's stand for, in the store.
+    FacadeGrant,
+    /// A token of the facade's.
+    FacadeToken,
 }
 
 impl Purpose {
@@ -92,6 +98,9 @@ impl Purpose {
             Self::ClientAsk => b'1',
             Self::ClientTicket => b'2',
             Self::ClientAnswer => b'3',
+            Self::FacadeCode => b'C',
+            Self::FacadeGrant => b'G',
+            Self::FacadeToken => b'T',
         }
     }
 }

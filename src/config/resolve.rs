@@ -13,16 +13,18 @@ use toml::Spanned;
 
 use super::accounts::{PlannedAccount, plan_accounts};
 use super::clients::judge_keys;
+use super::facade::{self, plan_facade};
 use super::keys::state_dir;
 use super::mistakes::Declared;
 use super::routes::{Around, plan_route};
 use super::tls::{TlsPlan, plan_tls};
 use super::{File, LogTable, Mistakes, RouteTable, ServerTable};
 use crate::cookies::{CookieSettings, SameSiteSetting};
+use crate::facade::Facade;
 use crate::identity::assertion::Assertions;
 use crate::limits;
 use crate::origin::PublicScheme;
-use crate::route::{AccountName, HostPattern, LoginAccount, Route, Routes};
+use crate::route::{AccountName, FacadeHost, HostPattern, LoginAccount, Route, Routes};
 use crate::secret::{Secret, SecretSource};
 use crate::session::{self, CookieDomain, Lifetime};
 use crate::signing::Keyring;
@@ -50,6 +52,8 @@ pub struct Plan {
     pub routes: Routes,
     /// The routes in the order of the file, for whoever wants to list them.
     pub listed: Vec<Arc<Route>>,
+    /// `[facade]`, resolved.
+    pub facade: Option<Facade>,
     /// The keys of `session.keys`; `None` when one is to be made and kept.
     pub keys: Option<Keyring>,
     /// The keys of `assertion.keys`; `None` when there are none, and one is to
@@ -83,6 +87,7 @@ pub(super) fn resolve(
         telemetry,
         accounts,
         routes,
+        facade,
     } = file;
     server.state_dir = server.state_dir.map(|dir| base.join(dir));
     let store = store.resolve(base, &mut |span, message| mistakes.at(span, message));
@@ -129,7 +134,7 @@ pub(super) fn resolve(
         .iter()
         .map(|planned| (planned.account.name.clone(), Arc::clone(&planned.account)))
         .collect();
-    if routes.is_empty() && mistakes.is_empty() {
+    if routes.is_empty() && facade.is_none() && mistakes.is_empty() {
         mistakes.whole("no route: expected at least one [[routes]] with host and upstream");
     }
     let places: Vec<_> = routes.iter().map(|route| route.host.span()).collect();
@@ -150,6 +155,16 @@ pub(super) fn resolve(
         mistakes.at(&domain.span(), message);
     }
     let mut remarks = Vec::new();
+    let facade = facade.and_then(|table| {
+        let around = facade::Around {
+            accounts: &planned,
+            declared,
+            scheme: server.public_scheme,
+            base,
+        };
+        let routed = routes.iter().map(|route| route.host.get_ref());
+        plan_facade(table, &around, routed, &mut remarks, mistakes)
+    });
     let routes: Vec<Route> = routes
         .into_iter()
         .filter_map(|table| plan_route(table, &around, &mut remarks, mistakes))
@@ -183,6 +198,14 @@ pub(super) fn resolve(
             return None;
         }
     };
+    let routes = match &facade {
+        Some(facade) => routes.with_facade(FacadeHost {
+            host: facade.host.clone(),
+            accounts: facade.accounts(),
+            home: facade.home(),
+        }),
+        None => routes,
+    };
     if server.trusted_proxies.is_empty() && listed.iter().any(|route| route.upstream.is_none()) {
         remarks.push(
             "a route has upstream = \"none\" and server.trusted_proxies is empty: no proxy may ask about its requests, and nobody \
@@ -202,6 +225,7 @@ pub(super) fn resolve(
         accounts: planned,
         routes,
         listed,
+        facade,
         keys,
         assertions,
         cookies,

@@ -143,6 +143,25 @@ pub(super) fn sentence(way: &str, reason: &'static str) -> Option<&'static str> 
         (_, "started_again") => {
             "the login begins anew: this browser did not begin it, as far as its own list tells, or its code was not taken"
         }
+        ("facade", "code_given") => {
+            "the visitor has a session of the app's account at the facade's host: they go back to the app with a code"
+        }
+        (_, "facade_api") => {
+            "appid and secret are the app's, where they are needed: what the code or token stands for only the store knows, and it was not looked at"
+        }
+        (_, "errcode_10003") => "redirect_uri is at none of the app's callback_origins",
+        (_, "errcode_10005" | "errcode_10010") => {
+            "scope is neither snsapi_base nor snsapi_userinfo"
+        }
+        (_, "errcode_10011") => "redirect_uri is empty or missing",
+        (_, "errcode_10012") => "appid is empty or missing",
+        (_, "errcode_10013") => "state is not 1 to 128 letters or digits",
+        (_, "errcode_40013") => "no app_id of facade.apps is this",
+        (_, "errcode_40125" | "errcode_41004") => "the secret is not the app's app_secret",
+        (_, "errcode_40035" | "link_unclear") => "a parameter stands twice, or is not UTF-8",
+        (_, "link_without_response_type") => "response_type is not code",
+        (_, "link_too_long") => "the link is longer than a login can remember",
+        (_, "app_loops") => "the app has sent this visitor here more than 60 times in a minute",
         (_, "login_endpoint") => "the way in for pages that were answered 401",
         ("endpoint", _) => "one of the gateway's own paths, which no app is asked for",
         _ => return None,

@@ -62,6 +62,10 @@ impl Gateway {
                 visit.log.decided(Way::VerifyFile, "verify_file");
                 Some(Reply::text(file.content()))
             }
+            // In a box for the same reason.
+            Decision::Facade(facade, call) => {
+                Some(Box::pin(self.face(facade, call, asked, visit)).await)
+            }
             refused => Some(self.turn_down(refused, asked, visit)),
         }
     }
@@ -114,7 +118,10 @@ impl Gateway {
                 self.login_required(asked)
             }
             // None of these is turned down; should one come here, it goes nowhere.
-            Decision::Own(_) | Decision::VerifyFile(_) | Decision::Forward(_) => {
+            Decision::Own(_)
+            | Decision::VerifyFile(_)
+            | Decision::Facade(..)
+            | Decision::Forward(_) => {
                 visit.log.decided(Way::Refused, Trouble::NotFound.reason());
                 self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit)
             }
@@ -310,6 +317,9 @@ impl Gateway {
             visit.log.decided(Way::Refused, "bad_return_to");
             return self.page(Trouble::BadRequest, asked, &ReturnTo::root(), visit);
         };
+        if let Some(reply) = self.face_again(&query, asked, visit) {
+            return reply;
+        }
         let origin = self.routes.origin_of(asked);
         let target = endpoints::landing(&query.to, &origin, &self.routes);
         let wanted = query.wanted.as_ref().unwrap_or(&query.to);

@@ -81,7 +81,7 @@ impl Gateway {
         let reply = match decision {
             Decision::Forward(permit) => self.admit(permit, asked, visit),
             // These are the gateway's to answer, and the proxy's to send there.
-            Decision::Own(_) | Decision::VerifyFile(_) => {
+            Decision::Own(_) | Decision::VerifyFile(_) | Decision::Facade(..) => {
                 visit.log.decided(Way::Refused, "auth_own_path");
                 match manner.hands_on() {
                     true => self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit),
@@ -160,9 +160,10 @@ impl Gateway {
                 (*reason, cured)
             }
             Decision::MethodNotAllowed(_) => ("method", false),
-            Decision::Own(_) | Decision::VerifyFile(_) | Decision::Forward(_) => {
-                (Trouble::NotFound.reason(), false)
-            }
+            Decision::Own(_)
+            | Decision::VerifyFile(_)
+            | Decision::Facade(..)
+            | Decision::Forward(_) => (Trouble::NotFound.reason(), false),
         };
         visit.log.decided(Way::Refused, reason);
         if !cured {

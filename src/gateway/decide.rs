@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Gateway;
 use crate::endpoints::Endpoint;
+use crate::facade::{Call, Facade};
 use crate::login::Opens;
 use crate::reply::Trouble;
 use crate::request::{Asked, Kind};
@@ -76,6 +77,7 @@ impl Away {
 pub(super) enum Decision<'a> {
     Own(Endpoint),
     VerifyFile(&'a VerifyFile),
+    Facade(&'a Facade, Call),
     Forward(Permit),
     Login(Away, &'static str),
     Refuse(Trouble, &'static str),
@@ -91,6 +93,9 @@ impl Gateway {
         }
         if let Some(file) = self.routes.verify_file(asked.path) {
             return Decision::VerifyFile(file);
+        }
+        if let Some(facade) = (self.facade.as_deref()).filter(|facade| facade.host == asked.host) {
+            return Decision::Facade(facade, Call::at(asked.path));
         }
         let route = match self.routes.decide(&asked.host, asked.path) {
             Decided::Route(route) => route,

@@ -64,7 +64,9 @@ impl Gateway {
         }
         let there_already = visit.client.through_proxy && says_https(headers);
         if there_already
-            || !(self.routes.serves(&asked.host) || self.routes.is_callback(&asked.host))
+            || !(self.routes.serves(&asked.host)
+                || self.routes.is_callback(&asked.host)
+                || self.routes.facade_at(&asked.host).is_some())
             || self.routes.verify_file(asked.path).is_some()
         {
             return None;

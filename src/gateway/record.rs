@@ -89,6 +89,7 @@ impl Gateway {
             path: seen.path,
             route: seen.route.map(|route| route as &dyn Display),
             account: seen.account.map(|account| account.name.as_str()),
+            app: visit.app.as_ref().map(|app| app.name.as_str()),
             visitor: visitor.map(|session| self.sessions.visitor(session)),
             status: seen.status,
             bytes: downstream.as_ref().body_bytes_sent(),

@@ -12,6 +12,7 @@ use pingora::http::RequestHeader;
 
 use super::decide::Permit;
 use crate::access_log::{self, RequestId};
+use crate::facade::App;
 use crate::origin::PublicScheme;
 use crate::reply::Trouble;
 use crate::route::{LoginAccount, Route};
@@ -44,6 +45,8 @@ pub struct Visit {
     pub(super) route: Option<Arc<Route>>,
     /// The account that it is about, likewise.
     pub(super) account: Option<Arc<LoginAccount>>,
+    /// The app of the facade's that it is about.
+    pub(super) app: Option<Arc<App>>,
     /// What WeChat was asked.
     pub(super) calls: Vec<Call>,
     /// Its place in a trace, where there are traces.
@@ -83,6 +86,7 @@ impl Visit {
             log: access_log::Entry::start(),
             route: None,
             account: None,
+            app: None,
             calls: Vec::new(),
             trace: None,
             request_id: RequestId::next(),

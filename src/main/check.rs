@@ -22,7 +22,7 @@ pub(super) fn run(file: &ConfigFile) -> ExitCode {
 fn understood(file: &ConfigFile, plan: &Plan) -> String {
     let mut text = format!("{}: no mistakes\n", file.config.display());
     for part in [
-        listeners, secured, operators, keys, proofs, store, accounts, routes, warnings,
+        listeners, secured, operators, keys, proofs, store, accounts, routes, facade, warnings,
     ] {
         text.push_str(&part(plan));
     }
@@ -129,6 +129,33 @@ fn routes(plan: &Plan) -> String {
         if let Some(how) = route.upstream.described() {
             text.push_str(&format!("         {how}\n"));
         }
+    }
+    text
+}
+
+/// Which apps do OAuth themselves, and where their codes may go.
+fn facade(plan: &Plan) -> String {
+    let Some(facade) = &plan.facade else {
+        return String::new();
+    };
+    let mut text = format!(
+        "facade   {}: answers apps that do WeChat's OAuth themselves\n",
+        facade.host
+    );
+    for app in &facade.apps {
+        let origins: Vec<&str> = app.origins.iter().map(|origin| origin.as_str()).collect();
+        let callback = app.account.wechat.callback_origin().host();
+        let way = match plan.cookies.shared_by(&facade.host, callback) {
+            true => String::new(),
+            false => format!(" by way of {callback}"),
+        };
+        text.push_str(&format!(
+            "app      {}: {}, login with {}{way}, codes go to {}\n",
+            app.name.as_str(),
+            app.app_id.as_str(),
+            app.account.name.as_str(),
+            origins.join(", ")
+        ));
     }
     text
 }

@@ -179,7 +179,7 @@ impl Page<'_> {
             .with_header(header::X_FRAME_OPTIONS, "DENY")
             .telling(self.trouble);
         let usual = match self.trouble {
-            Trouble::Quota | Trouble::TooOften => Some(60),
+            Trouble::Quota | Trouble::TooOften | Trouble::AppLoops => Some(60),
             Trouble::Busy | Trouble::StoreDown => Some(5),
             _ => None,
         };

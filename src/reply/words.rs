@@ -84,6 +84,10 @@ pub enum Trouble {
     LogoutPending,
     /// A snapshot page's visitor wants to change something.
     SnapshotReadOnly,
+    /// An app's link to the facade is not one that WeChat would take.
+    AppLink,
+    /// An app sends a visitor to the facade again and again.
+    AppLoops,
     /// A mistake of the gateway's own.
     Internal,
 }
@@ -467,6 +471,28 @@ impl Trouble {
                     "This is a snapshot page, where nothing can be sent. Tap 使用完整服务 (use the full service) at the bottom of the screen, then try again.",
                 ),
             ),
+            Self::AppLink => (
+                S::BAD_REQUEST,
+                (
+                    "应用的微信登录链接有误",
+                    "请联系应用的开发者，并告知下面的编号。10003：redirect_uri 不在 callback_origins 中；10005、10010：scope；10011：redirect_uri 为空；10012、40013：appid；10013：state 须为 1 至 128 个字母或数字；没有 errcode：参数重复、response_type 不是 code，或链接过长。",
+                ),
+                (
+                    "This app's link for the WeChat login is wrong",
+                    "Only the app's developer can mend this; please report the number below. 10003: redirect_uri is at none of callback_origins; 10005, 10010: scope; 10011: no redirect_uri; 10012, 40013: appid; 10013: state must be 1 to 128 letters or digits; no errcode: a parameter stands twice, response_type is not code, or the link is too long.",
+                ),
+            ),
+            Self::AppLoops => (
+                S::TOO_MANY_REQUESTS,
+                (
+                    "应用反复要求登录",
+                    "微信登录成功了，但应用一再要求重新登录。请允许该应用使用 Cookie，稍后再试。",
+                ),
+                (
+                    "The app asks for a login again and again",
+                    "WeChat logged you in, and the app keeps sending you back. Please allow cookies for the app, and try again in a minute.",
+                ),
+            ),
             Self::Internal => (
                 S::INTERNAL_SERVER_ERROR,
                 ("出错了", "网关发生错误。请稍候再试。"),
@@ -521,6 +547,8 @@ impl Trouble {
             Self::StoreDown => "store_down",
             Self::LogoutPending => "logout_pending",
             Self::SnapshotReadOnly => "snapshot_read_only",
+            Self::AppLink => "app_link",
+            Self::AppLoops => "app_loops",
             Self::Internal => "internal",
         }
     }

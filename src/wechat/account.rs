@@ -262,6 +262,11 @@ impl Account {
         &self.app_id
     }
 
+    /// Whether `other` is this account's AppSecret.
+    pub fn has_secret(&self, other: &Secret) -> bool {
+        (self.app_secret.as_ref()).is_some_and(|own| own.same(other))
+    }
+
     /// Where calls go, in the order in which they are tried.
     pub fn api_bases(&self) -> &[BaseUrl] {
         &self.api_bases

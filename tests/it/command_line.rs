@@ -52,7 +52,8 @@ fn with_secrets(arguments: &[&str], dir: &Path) -> Command {
         .env("WXGATE_DEV_KEY", generate_key().unwrap().expose())
         .env("WXGATE_CLIENT_KEY", generate_key().unwrap().expose())
         .env("WXGATE_APP_SECRET", "5ec2e7000000000000000000deadbeef")
-        .env("WXGATE_PAY_SECRET", "5ec2e7000000000000000000deadbeef");
+        .env("WXGATE_PAY_SECRET", "5ec2e7000000000000000000deadbeef")
+        .env("WXGATE_LEGACY_SECRET", "legacy0123456789legacy0123456789");
     command
 }
 
@@ -1064,12 +1065,25 @@ const TLS_IS_OFF: &str = "# [server.tls]";
 
 /// Those lines, each with the one that begins the next table, and with the keys that
 /// the table cannot be without, which come with each of the others.
-const OFF: [(&str, &str, &[&str]); 2] = [
+const OFF: [(&str, &str, &[&str]); 3] = [
     (TLS_IS_OFF, "[session]", &["listen", "certificates"]),
     (
         "# [accounts.staging]",
         "[accounts.pay]",
         &["app_id", "via", "client", "client_key"],
+    ),
+    // To the end of the file, its first app with it.
+    (
+        "# [facade]",
+        "",
+        &[
+            "host",
+            "name",
+            "account",
+            "app_id",
+            "app_secret",
+            "callback_origins",
+        ],
     ),
 ];
 
@@ -1079,7 +1093,11 @@ fn switched_on(which: impl Fn(usize) -> bool) -> String {
     let is_on = |(name, next, needed): &(&str, &str, &'static [&'static str])| {
         let begins = lines.iter().position(|line| line == name).unwrap();
         let rest = lines.iter().skip(begins);
-        let table = begins..begins + rest.take_while(|line| *line != next).count();
+        let table = begins
+            ..begins
+                + rest
+                    .take_while(|line| next.is_empty() || *line != next)
+                    .count();
         let on = table.clone().any(|at| is_key(at) && which(at));
         on.then_some((table, *needed))
     };
@@ -1088,7 +1106,8 @@ fn switched_on(which: impl Fn(usize) -> bool) -> String {
         on.iter().any(|(table, needed)| {
             let key = key_that_is_off(lines[at]);
             let key = key.is_some_and(|key| needed.contains(&key));
-            table.contains(&at) && (key || at == table.start)
+            let header = at == table.start || lines[at].starts_with("# [[");
+            table.contains(&at) && (key || header)
         })
     };
     let text = (0..lines.len()).map(|at| match lines[at] {
@@ -1155,7 +1174,10 @@ fn keys_of(table: &str) -> Vec<String> {
 #[test]
 fn the_reference_names_every_setting_and_no_other() {
     let mut known = BTreeSet::new();
-    let reference = REFERENCE.replace(TLS_IS_OFF, "[server.tls]");
+    let mut reference = REFERENCE.replace(TLS_IS_OFF, "[server.tls]");
+    for off in ["# [facade]", "# [[facade.apps]]"] {
+        reference = reference.replace(off, off.trim_start_matches("# "));
+    }
     for table in [
         "[server]",
         "[server.tls]",
@@ -1168,6 +1190,8 @@ fn the_reference_names_every_setting_and_no_other() {
         "[accounts.shop]",
         "[[routes]]",
         "[routes.upstream]",
+        "[facade]",
+        "[[facade.apps]]",
     ] {
         let keys = match table {
             "[routes.upstream]" => keys_of("[[routes]]\n[routes.upstream]"),
@@ -1188,7 +1212,8 @@ fn the_reference_names_every_setting_and_no_other() {
             let stands = part.lines().any(|line| {
                 line.trim_start_matches("# ")
                     .starts_with(&format!("{key} = "))
-            }) || reference.contains(&format!("\n[server.{key}]\n"));
+            }) || reference.contains(&format!("\n[server.{key}]\n"))
+                || reference.contains(&format!("\n[[facade.{key}]]\n"));
             assert!(stands, "{table} has no {key}");
         }
         known.extend(keys);
@@ -1206,8 +1231,8 @@ fn the_reference_names_every_setting_and_no_other() {
     }
     for table in keys_of("") {
         assert!(
-            REFERENCE.contains(&format!("\n[{table}"))
-                || REFERENCE.contains(&format!("\n[[{table}")),
+            reference.contains(&format!("\n[{table}"))
+                || reference.contains(&format!("\n[[{table}")),
             "no table {table}"
         );
     }

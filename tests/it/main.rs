@@ -33,6 +33,7 @@ mod drain;
 mod endpoints;
 mod environments;
 mod explain;
+mod facade;
 mod hostile;
 mod kill;
 mod limits;

@@ -163,6 +163,16 @@ proptest! {
     }
 
     #[test]
+    fn a_code_goes_to_no_address_that_is_not_listed(
+        start in select(vec!["https://legacy.example.com", "http://localhost:3000", ""]),
+        rest in target(),
+        query in any::<String>(),
+    ) {
+        checks::facade_link(format!("{start}{rest}").as_bytes());
+        checks::facade(query.as_bytes());
+    }
+
+    #[test]
     fn a_name_that_folds_to_the_identity_family_is_stripped(
         marks in vec(select(MARKS), 2),
         capitals in vec(any::<bool>(), 7),

@@ -23,6 +23,12 @@ pub const CALLBACK: &str = "login.test";
 pub const CLUB_CALLBACK: &str = "door.test";
 /// The second account's appid.
 pub const CLUB: &str = "wx5150a7c0ffee0002";
+/// The secrets of apps that do OAuth themselves, by their files.
+pub const APP_SECRETS: [(&str, &str); 3] = [
+    ("legacy_secret", "legacy0123456789legacy0123456789"),
+    ("forum_secret", "forum0123456789forum0123456789fo"),
+    ("games_secret", "games0123456789games0123456789ga"),
+];
 /// The default visitor.
 pub const OPENID: &str = "oTestVisitor0000000000000001";
 
@@ -177,6 +183,9 @@ session_cookie = "strip"
 pub fn files() -> tempfile::TempDir {
     let files = tempfile::tempdir().unwrap();
     std::fs::write(files.path().join("app_secret"), SECRET).unwrap();
+    for (name, secret) in APP_SECRETS {
+        std::fs::write(files.path().join(name), secret).unwrap();
+    }
     std::fs::write(files.path().join("key"), generate_key().unwrap().expose()).unwrap();
     files
 }

@@ -38,14 +38,24 @@ host = "a.test"
 upstream = "http://{app}"
 account = "shop"
 
+[facade]
+host = "wx.test"
+
+[[facade.apps]]
+name = "legacy"
+account = "shop"
+app_id = "wxlegacy00000001"
+app_secret = { file = "legacy_secret" }
+callback_origins = ["http://legacy.test"]
+
 [store]
 kind = { redis = { file = "redis_url" } }
 "#;
 
 /// Two gateways, of which the first has the callback.
-struct Pair {
-    one: SocketAddr,
-    other: SocketAddr,
+pub struct Pair {
+    pub one: SocketAddr,
+    pub other: SocketAddr,
     admins: [SocketAddr; 2],
     word: String,
     app: App,
@@ -63,7 +73,7 @@ fn listening_at(own: SocketAddr, text: &str, first: SocketAddr) -> String {
 }
 
 impl Pair {
-    async fn on(server: &Server) -> Self {
+    pub async fn on(server: &Server) -> Self {
         install_crypto();
         let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let [one, other] = [0, 1].map(|at: usize| listeners[at].local_addr().unwrap());
@@ -132,7 +142,7 @@ impl Pair {
         .await
     }
 
-    async fn until_ready(&self) {
+    pub async fn until_ready(&self) {
         for at in [0, 1] {
             until("it is ready", async || self.ready(at).await.status == 200).await;
         }

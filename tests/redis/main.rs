@@ -23,6 +23,7 @@ mod process;
 #[path = "../it/world.rs"]
 mod world;
 
+mod facade;
 mod gateways;
 mod servers;
 mod store;

@@ -13,6 +13,7 @@ mod auth;
 mod callback;
 mod clients;
 mod cookies;
+mod facade;
 mod forwarded;
 mod gateway_toml;
 mod request;
@@ -26,6 +27,7 @@ pub use self::auth::auth;
 pub use self::callback::callback;
 pub use self::clients::{client_with, clients};
 pub use self::cookies::cookies;
+pub use self::facade::{facade, facade_link};
 pub use self::forwarded::{as_cgi_sees_it, forwarded};
 pub use self::gateway_toml::gateway_toml;
 pub use self::request::request;
@@ -58,6 +60,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("callback", callback),
     ("clients", clients),
     ("cookies", cookies),
+    ("facade", facade),
     ("forwarded", forwarded),
     ("gateway_toml", gateway_toml),
     ("login", login),
