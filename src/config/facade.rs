@@ -123,7 +123,8 @@ fn plan_app(
     if let Ok(secret) = &secret {
         judge_secret(secret, &table.app_secret, others, around, mistakes);
     }
-    // Kinds of accounts that browsers outside WeChat log in with are refused here.
+    // Official accounts alone: there is no other kind, and none could be asked as this
+    // is asked by its link.
     let account = around
         .accounts
         .iter()
