@@ -94,6 +94,12 @@ pub fn clients(data: &[u8]) {
         let value = changed(good, data);
         query(&format!("{name}={}", String::from_utf8_lossy(&value)));
     }
+    // One is not taken for another.
+    for other in [ask, ticket] {
+        answered(other);
+        query(&format!("ask={answer}&t={answer}"));
+        query(&format!("ask={ticket}&t={ask}"));
+    }
     answered(&String::from_utf8_lossy(&changed(answer, data)));
     answered(&text);
 }
