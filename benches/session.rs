@@ -21,7 +21,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use wxgate::origin::Host;
-use wxgate::revocation::{Revocation, SessionId};
+use wxgate::revocation::{Person, Revocation, SessionId};
 use wxgate::session::Sessions;
 
 use crate::checks::{APP_ID, HOST, NOW, account, session_token, sessions};
@@ -85,7 +85,7 @@ fn check(criterion: &mut Criterion) {
         });
     });
     let last = format!("oRevoked{number:020}");
-    assert!(all.ended().earliest(APP_ID, &last, NOW) > NOW);
+    assert!(all.ended().earliest(APP_ID, Person::OpenId(&last), NOW) > NOW);
     all.ended()
         .apply(&Revocation::of_visitor(APP_ID, "oVisitor", NOW));
     let lines = std::iter::once(line.as_slice());

@@ -37,12 +37,12 @@ use self::status::Status;
 use crate::assembly::Lasting;
 use crate::gateway::Live;
 use crate::reload::Record;
-use crate::revocation::{self, KEPT, Revocation, Revocations};
+use crate::revocation::{self, KEPT, Person, Revocation, Revocations};
 use crate::route::LoginAccount;
 use crate::secret::Secret;
 use crate::session::{Now, Sessions};
 use crate::tls::Spoken;
-use crate::wechat::OpenId;
+use crate::wechat::{Kind, OpenId, UserId};
 
 /// How often what is counted is noted for the status page.
 const LOOK: Duration = Duration::from_secs(10);
@@ -84,7 +84,8 @@ impl Admin {
     }
 }
 
-/// Whose sessions are to be ended: exactly one of `session`, `openid`, `everyone`.
+/// Whose sessions are to be ended: exactly one of `session`, `openid`, `userid`,
+/// `everyone`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Order {
@@ -94,6 +95,9 @@ pub struct Order {
     /// A visitor's openid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub openid: Option<String>,
+    /// A corp's member's userid (企业微信).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub userid: Option<String>,
     /// With the account of this name; with all accounts without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
@@ -126,47 +130,80 @@ impl Order {
                  expected a moment that has passed"
             ));
         }
-        match (&self.session, &self.openid, self.everyone) {
-            (Some(id), None, false) if self.account.is_none() && self.before.is_none() => {
+        let openid = self.openid.as_deref();
+        let userid = self.userid.as_deref();
+        match (&self.session, openid, userid, self.everyone) {
+            (Some(id), None, None, false) if self.account.is_none() && self.before.is_none() => {
                 let id = revocation::parse_id(id).ok_or(
                     "session: expected the id that /.wxgate/me shows, 32 hexadecimal digits",
                 )?;
                 Ok(vec![Revocation::of_session(id, now.saturating_add(KEPT))])
             }
-            (None, Some(openid), false) => {
-                let openid = OpenId::try_from(openid.clone())
+            (None, Some(openid), None, false) => {
+                OpenId::try_from(openid.to_owned())
                     .map_err(|_| "openid: expected letters, digits, \"-\" and \"_\" alone")?;
-                let named: Vec<_> = (accounts.iter())
-                    .filter(|account| {
-                        let wanted = self.account.as_deref();
-                        wanted.is_none_or(|wanted| wanted == account.name.as_str())
-                    })
-                    .collect();
-                if named.is_empty() {
-                    let names: Vec<_> =
-                        accounts.iter().map(|account| account.name.as_str()).collect();
-                    return Err(format!(
-                        "account: found a name that is no account; expected one of: {}",
-                        names.join(", ")
-                    ));
-                }
-                let of = |account: &&Arc<LoginAccount>| {
-                    let (app_id, openid) = (account.wechat.app_id().as_str(), openid.as_str());
-                    let moment = || ended.moment(app_id, openid, now);
-                    Revocation::of_visitor(app_id, openid, self.before.unwrap_or_else(moment))
-                };
-                Ok(named.iter().map(of).collect())
+                self.of_person(Person::OpenId(openid), accounts, ended, now)
             }
-            (None, None, true) if self.account.is_none() => {
+            (None, None, Some(userid), false) => {
+                UserId::try_from(userid.to_owned()).map_err(
+                    |_| "userid: expected letters, digits, \"-\", \"_\", \"@\" and \".\" alone",
+                )?;
+                self.of_person(Person::Member(userid), accounts, ended, now)
+            }
+            (None, None, None, true) if self.account.is_none() => {
                 let moment = || ended.moment_for_everyone(now);
                 Ok(vec![Revocation::of_everyone(
                     self.before.unwrap_or_else(moment),
                 )])
             }
-            _ => Err("expected one of session, openid (with account, if it is to be one account's alone) and everyone; \
-                      before goes with the last two"
+            _ => Err("expected one of session, openid, userid (each of these two with account, if it is to be one account's alone) \
+                      and everyone; before goes with the last three"
                 .to_owned()),
         }
+    }
+
+    /// One person with the accounts that may know them: only a corp has members.
+    fn of_person(
+        &self,
+        person: Person<'_>,
+        accounts: &[Arc<LoginAccount>],
+        ended: &Revocations,
+        now: Now,
+    ) -> Result<Vec<Revocation>, String> {
+        let is_corp = |kind| matches!(kind, Kind::WeCom(_));
+        let fits = |account: &&Arc<LoginAccount>| match person {
+            Person::OpenId(_) => true,
+            Person::Member(_) => is_corp(account.wechat.kind()),
+        };
+        let wanted = self.account.as_deref();
+        let named: Vec<_> = (accounts.iter())
+            .filter(fits)
+            .filter(|account| wanted.is_none_or(|wanted| wanted == account.name.as_str()))
+            .collect();
+        if named.is_empty() {
+            let names = accounts.iter().filter(fits);
+            let names: Vec<_> = names.map(|account| account.name.as_str()).collect();
+            return Err(match (names.is_empty(), person) {
+                (true, Person::Member(_)) => {
+                    "userid: only accounts with kind = \"wecom\" have members, and there is none"
+                        .to_owned()
+                }
+                _ => format!(
+                    "account: found a name that is no account{}; expected one of: {}",
+                    match person {
+                        Person::OpenId(_) => "",
+                        Person::Member(_) => " with kind = \"wecom\"",
+                    },
+                    names.join(", ")
+                ),
+            });
+        }
+        let of = |account: &&Arc<LoginAccount>| {
+            let app_id = account.wechat.app_id().as_str();
+            let moment = || ended.moment(app_id, person, now);
+            Revocation::of(app_id, person, self.before.unwrap_or_else(moment))
+        };
+        Ok(named.iter().map(of).collect())
     }
 }
 

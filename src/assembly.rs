@@ -174,7 +174,12 @@ pub fn assemble(
         .metrics
         .know_accounts(plan.accounts.iter().map(|planned| {
             let account = &planned.account;
-            (account.name.as_str(), account.wechat.app_id().as_str())
+            let wechat = &account.wechat;
+            (
+                account.name.as_str(),
+                wechat.app_id().as_str(),
+                wechat.kind(),
+            )
         }));
     let trusted_proxies = Arc::new(plan.server.trusted_proxies);
     let accounts = plan.accounts.into_iter().map(|planned| planned.account);

@@ -536,6 +536,7 @@ impl Callbacks {
         let error = match failure {
             Failure::Snapshot => return self.end(login, Trouble::Snapshot, None),
             Failure::GrantedLess => return self.end(login, Trouble::GrantedLess, None),
+            Failure::NoUnionId => return self.end(login, Trouble::NoUnionId, None),
             Failure::TooManyCodes => return self.end(login, Trouble::CodeNotTaken, None),
             Failure::Internal => return self.end(login, Trouble::Internal, None),
             // Should the code be spent, the next callback begins anew.
@@ -561,7 +562,7 @@ impl Callbacks {
                 (None, Trouble::NoAnswer)
             }
             ApiError::Errcode { code, .. } => {
-                let trouble = consequence(code.meaning());
+                let trouble = consequence(&code);
                 (Some(code), trouble)
             }
         };

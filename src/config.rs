@@ -10,6 +10,7 @@ mod clients;
 mod facade;
 mod keys;
 mod mistakes;
+mod names;
 mod pay;
 mod resolve;
 mod routes;
@@ -34,16 +35,17 @@ use crate::identity::assertion;
 use crate::limits::{self, BodySize, Seconds};
 use crate::origin::{Host, PublicOrigin, PublicScheme};
 use crate::route::{
-    AccountName, Auth, HostPattern, LoginAccount, OutsideWeChat, Period, Route, RoutePath,
-    SessionCookie, Snapshot,
+    AccountName, Auth, HostPattern, Identity, LoginAccount, OutsideWeChat, Period, Route,
+    RoutePath, SessionCookie, Snapshot,
 };
 use crate::secret::SecretSource;
 use crate::session;
 use crate::store;
 use crate::telemetry;
 use crate::upstream::{AppHost, TrustedProxies};
-use crate::wechat::Scope;
 use crate::wechat::account::{AppId, BaseUrl, Lang, VerifyFile};
+use crate::wechat::{AgentId, Kind, Scope};
+use names::AccountNames;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -204,8 +206,11 @@ pub enum LogFormat {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AccountTable {
+    #[serde(default)]
+    kind: KindName,
     app_id: AppId,
     app_secret: Option<Spanned<SecretSource>>,
+    agent_id: Option<Spanned<AgentNumber>>,
     callback_origin: Option<Spanned<PublicOrigin>>,
     via: Option<Spanned<PublicOrigin>>,
     client: Option<Spanned<AccountName>>,
@@ -223,6 +228,47 @@ struct AccountTable {
     connect_redirect: Option<Spanned<bool>>,
 }
 
+/// `kind` of an account.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum KindName {
+    /// 公众号.
+    #[default]
+    Official,
+    /// 网站应用.
+    Website,
+    /// 企业微信.
+    WeCom,
+}
+
+impl KindName {
+    /// The kind, where another gateway knows the rest.
+    fn held_elsewhere(self) -> Kind {
+        match self {
+            Self::Official => Kind::Official,
+            Self::Website => Kind::Website,
+            Self::WeCom => Kind::WeCom(AgentId::ELSEWHERE),
+        }
+    }
+}
+
+/// `agent_id` of an account.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct AgentNumber(AgentId);
+
+impl TryFrom<String> for AgentNumber {
+    type Error = String;
+
+    fn try_from(found: String) -> Result<Self, String> {
+        AgentId::parse(&found).map(Self).ok_or_else(|| {
+            format!(
+                "found \"{found}\"; expected the app's AgentId as WeCom's console shows it, such as \"1000002\""
+            )
+        })
+    }
+}
+
 /// One of `[[routes]]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -231,8 +277,9 @@ struct RouteTable {
     #[serde(default)]
     path: RoutePath,
     upstream: Spanned<crate::upstream::Table>,
-    account: Option<Spanned<AccountName>>,
+    account: Option<Spanned<AccountNames>>,
     pay_account: Option<Spanned<AccountName>>,
+    identity: Option<Spanned<Identity>>,
     #[serde(default)]
     auth: Auth,
     #[serde(default)]
@@ -333,12 +380,13 @@ impl TryFrom<String> for AppHeaderValue {
 impl Plan {
     /// The host by way of which visitors of `route` log in, where they do not come
     /// back from WeChat to a host whose cookies are theirs.
-    pub fn by_way_of<'r>(&self, route: &'r Route) -> Option<&'r Host> {
-        let account = route
-            .account
-            .as_ref()
-            .filter(|_| route.auth != Auth::None)?;
-        self.way_with(account, route)
+    pub fn by_way_of<'r>(&self, route: &'r Route) -> Vec<&'r str> {
+        let asks = route.auth != Auth::None;
+        let accounts = route.accounts.all().iter().filter(|_| asks);
+        let hosts = accounts.filter_map(|account| self.way_with(account, route));
+        let mut hosts: Vec<&str> = hosts.map(Host::as_str).collect();
+        hosts.dedup();
+        hosts
     }
 
     /// The same for their second login, with the account under which they pay.

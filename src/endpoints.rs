@@ -228,22 +228,25 @@ impl LoginQuery {
     }
 }
 
-/// The first session that a request carries with any of its host's accounts.
+/// The first session that a request carries with any of its host's accounts: those
+/// that its browser can use come before the others.
 pub fn any_session(
     asked: &Asked<'_>,
     routes: &Routes,
     sessions: &Sessions,
     now: Now,
 ) -> Option<(Arc<LoginAccount>, Carried)> {
-    routes
-        .accounts(&asked.host)
-        .into_iter()
-        .find_map(|account| {
-            let carried = sessions
-                .read(asked.cookie_lines(), &asked.host, account, now)
-                .ok()?;
-            Some((Arc::clone(account), carried))
-        })
+    let mut accounts = routes.accounts(&asked.host);
+    if accounts.len() > 1 {
+        let browser = asked.browser();
+        accounts.sort_by_key(|account| account.wechat.kind().browser() != browser);
+    }
+    accounts.into_iter().find_map(|account| {
+        let carried = sessions
+            .read(asked.cookie_lines(), &asked.host, account, now)
+            .ok()?;
+        Some((Arc::clone(account), carried))
+    })
 }
 
 /// All sessions that a request carries and a logout ends, those of snapshot
@@ -261,12 +264,22 @@ pub fn all_sessions(
     carried.collect()
 }
 
-/// `openid`: what a page that does WeChat's login itself expects.
+/// `openid`: what a page that does WeChat's login itself expects. A corp's member has
+/// none, and their userid is not told for one.
 pub fn openid(session: &Session) -> Reply {
-    Reply::json(
-        StatusCode::OK,
-        &json!({"code": 0, "data": {"openid": session.openid().as_str()}}),
-    )
+    match session.openid() {
+        Some(openid) => Reply::json(
+            StatusCode::OK,
+            &json!({"code": 0, "data": {"openid": openid.as_str()}}),
+        ),
+        None => {
+            let message = "企业成员没有 openid / a corp's member has no openid";
+            Reply::json(
+                StatusCode::FORBIDDEN,
+                &json!({"code": 403, "message": message, "msg": message}),
+            )
+        }
+    }
 }
 
 /// Who the visitor of `session` is with the accounts under which they pay at this
@@ -304,13 +317,14 @@ pub fn me(
     });
     let data: Value = json!({
         "session": show_id(session.id()),
-        "openid": session.openid().as_str(),
+        "openid": session.openid().map(|id| id.as_str()),
+        "userid": session.visitor().userid().map(|id| id.as_str()),
         "unionid": session.unionid().map(|id| id.as_str()),
         "nickname": session.nickname(),
         "avatar": session.avatar(),
         "account": account.name.as_str(),
         "app_id": session.app_id(),
-        "scope": session.scope().as_str(),
+        "scope": session.scope_name(),
         "opened": session.opened(),
         "ends": sessions.ends(session),
         "pay": pay.collect::<Vec<Value>>(),

@@ -24,7 +24,7 @@ use crate::gateway::{Explained, Gateway};
 use crate::identity::assertion::{self, Assertions};
 use crate::origin::Host;
 use crate::request;
-use crate::route::{Collisions, Route};
+use crate::route::{Collisions, LoginAccount, Route};
 use crate::signing::{Keyring, generate_key};
 use crate::store::Place;
 
@@ -212,18 +212,25 @@ pub async fn explain(plan: Plan, question: Question) -> Result<Explanation, Fail
     })
 }
 
-/// By way of which other gateway the route's visitors log in, if by one.
-fn by_way_of(explained: &Explained, gateway: &Gateway, header: &RequestHeader) -> Option<String> {
-    let account = explained.route.as_ref()?.account.as_ref()?;
-    let via = account.via()?;
-    let (host, port) = Host::and_port(request::authority(header)?)?;
-    Some(format!(
-        "visitors of accounts.{} log in by way of {}, which must list {} in origins of its client {}",
-        account.name.as_str(),
-        account.wechat.callback_origin().as_str(),
-        gateway.routes.origin_at(&host, port).as_str(),
-        via.client.as_str()
-    ))
+/// By way of which other gateways the route's visitors log in, if by any.
+fn by_way_of(explained: &Explained, gateway: &Gateway, header: &RequestHeader) -> Vec<String> {
+    let authority = request::authority(header).and_then(Host::and_port);
+    let (Some(route), Some((host, port))) = (&explained.route, authority) else {
+        return Vec::new();
+    };
+    let origin = gateway.routes.origin_at(&host, port);
+    let told = |account: &Arc<LoginAccount>| {
+        account.via().map(|via| {
+            format!(
+                "visitors of accounts.{} log in by way of {}, which must list {} in origins of its client {}",
+                account.name.as_str(),
+                account.wechat.callback_origin().as_str(),
+                origin.as_str(),
+                via.client.as_str()
+            )
+        })
+    };
+    route.accounts.all().iter().filter_map(told).collect()
 }
 
 fn store_note(plan: &Plan) -> String {

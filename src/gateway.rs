@@ -8,6 +8,7 @@
 
 mod answer;
 mod auth;
+mod browser;
 mod count;
 mod decide;
 mod explained;

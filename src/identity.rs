@@ -17,6 +17,7 @@ use crate::request::{Names, folded, take_away};
 use crate::secret::Secret;
 use crate::session::{Payer, Session};
 use crate::upstream::folded_says_where_from;
+use crate::wechat::Visitor;
 use crate::wechat::authorize::COMPONENT;
 
 const FAMILY: &str = "x-wechat-";
@@ -75,8 +76,9 @@ pub fn overrides_method(name: &str) -> bool {
 }
 
 /// Every name that is written here for one visitor or another.
-pub const WRITTEN: [&str; 11] = [
+pub const WRITTEN: [&str; 12] = [
     "x-wechat-openid",
+    "x-wechat-userid",
     "x-wechat-appid",
     "x-wechat-scope",
     "x-wechat-unionid",
@@ -114,7 +116,7 @@ pub fn strip(request: &mut RequestHeader, allowed: &AllowedUnderscores, one_meth
     });
 }
 
-/// Writes the visitor of `session`, and that they are nobody where they are on
+/// Writes the visitor of `session`, by one id of one kind, and that they are nobody where they are on
 /// a snapshot page: call after [`strip`], on the request that
 /// goes to the app and no earlier, for a client can name headers that Pingora
 /// then takes out of its own request.
@@ -122,9 +124,12 @@ pub fn strip(request: &mut RequestHeader, allowed: &AllowedUnderscores, one_meth
 /// # Errors
 /// When a value cannot stand in a header, which none of a session's does.
 pub fn vouch(request: &mut RequestHeader, session: &Session) -> pingora::Result<()> {
-    request.insert_header("X-WeChat-OpenId", session.openid().as_str())?;
+    match session.visitor() {
+        Visitor::OpenId(openid) => request.insert_header("X-WeChat-OpenId", openid.as_str())?,
+        Visitor::Member(userid) => request.insert_header("X-WeChat-UserId", userid.as_str())?,
+    }
     request.insert_header("X-WeChat-AppId", session.app_id())?;
-    let scope = HeaderValue::from_static(session.scope().as_str());
+    let scope = HeaderValue::from_static(session.scope_name());
     request.insert_header("X-WeChat-Scope", scope)?;
     if let Some(unionid) = session.unionid() {
         request.insert_header("X-WeChat-UnionId", unionid.as_str())?;

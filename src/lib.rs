@@ -11,10 +11,10 @@
 //!   session cookie good            → strip, vouch, forward  → app          (with pay_account, inside WeChat, once it is known
 //!                                                                           who the visitor is under that, too)
 //!   auth = "optional", no session  → strip → app
-//!   a navigation, inside WeChat    → remember the target, 302 to WeChat (or a page that asks, or keeps the fragment),
-//!                                    or to the callback's host, here or at the gateway that holds the secret, and
+//!   a navigation that an account   → remember the target, 302 to WeChat (or a page that asks, or keeps the fragment),
+//!   of this browser's kind is for    or to the callback's host, here or at the gateway that holds the secret, and
 //!                                    from there back with a ticket
-//!   a navigation, elsewhere        → a page with a QR code of this address
+//!   another navigation             → a page that says where to open this address
 //!   anything else                  → 401 JSON
 //! callback → login cookie → state equal → one exchange → session → 302 to the target
 //! ```
@@ -101,6 +101,10 @@
 //! | an identity header where the gateway itself writes none | CAD 2026-30851; APX 2026-31908, -39998, -44087; MAO #222 | `strip` comes first, `vouch` writes or nobody does | `hostile::no_spelling_of_an_identity_reaches_the_app`, `visit::public_and_optional_routes_let_everybody_in` |
 //! | `Connection: X-WeChat-OpenId`, so that a proxy drops what was vouched | TRF 2024-45410, 2026-29054; OAK GHSA-w9mr-28mw-j8hg; O2P; Pingora 2026-105299 | `vouch` in `upstream_request_filter` alone | `hostile::the_connection_header_takes_nothing_of_ours_away` |
 //! | an identity in a trailer, over HTTP/1.1 or HTTP/2 | TRF trailer tests | Pingora forwards no trailers to HTTP/1.1 | `hostile::request_trailers_stay_behind`, `hostile::spoofing`, `hostile::fields` |
+//! | a corp's member taken for who has an openid that is spelled alike, or the other way round | own | `wechat::Visitor`: two types, headers, revocations, names; `member:` in an assertion | `kinds::one_route_three_browsers_three_logins_one_app`, `kinds::an_outsider_of_a_corp_has_an_openid_and_no_userid`, `session::a_member_is_nobody_with_such_an_openid`, `revocation::a_member_and_who_has_such_an_openid_are_two_and_case_makes_no_difference`, `api::a_corps_visitor_is_a_member_or_has_an_openid_and_never_both` |
+//! | a session of one kind of account, or of another app of the corp, shown for another's | own | kind and agent stand inside the signature | `session::a_session_of_one_kind_or_agent_is_none_of_another_with_the_same_id`, `kinds::a_session_of_another_of_the_routes_accounts_lets_in_and_of_no_other` |
+//! | a user agent that lets in, or sends a visitor to a page of WeChat's that can only fail | own | `gateway::browser`: it chooses the way to log in, and nothing else | `kinds::a_session_of_another_of_the_routes_accounts_lets_in_and_of_no_other`, `kinds::a_browser_that_no_account_is_for_is_told_where_to_open_the_page` |
+//! | a visitor without the id by which the app knows them | own | `route::Need`: a unionid is needed, or it is no session | `kinds::a_unionid_is_one_for_both_browsers_and_required_where_the_route_says_so`, `kinds::who_has_no_unionid_gets_a_page_and_no_loop` |
 //! | any `Authorization` taken for a login | ENV 2022-29226 | nothing but the session cookie is read | `hostile::a_tampered_or_moved_session_is_none`, `hostile::sessions` |
 //! | an app that others can reach and that trusts a plain header; a token replayed at another host | AWS "ALBeast" | `identity::assertion`: signed, for one host, for minutes; the app verifies it | `assertion::an_assertion_verifies_and_says_what_the_headers_say`, `assertion::an_assertion_is_for_the_host_that_was_asked`, `assertion::an_assertion_that_a_client_sent_is_gone` |
 //! | an app that answers in the gateway's name: cookies, identity | own | `upstream_response_filter` | `proxying::an_app_sets_its_own_cookies_and_none_of_ours` |
@@ -248,6 +252,7 @@
 //! | tokens read from a store's disk, or put under another session | own | an AEAD, a key for each session, the visitor inside | `signing::a_record_opens_under_its_own_name_and_context_alone` |
 //! | an access token for whoever asks for the header | own | `identity::strip`, `identity::lend` on routes that say so | `tokens::an_app_gets_the_access_token_where_the_route_says_so_and_nowhere_else` |
 //! | a secret, token or code in a log, an address, an answer | POM 2024-39315, 2021-29651; TRF 2022-23469, 2026-41181 | `secret::Secret`, `logging`, texts that are `&'static str` | `secrets::nothing_secret_is_said_at_any_level`, `endpoints::me_tells_visitors_who_they_are`, `wechat::an_error_keeps_number_and_rid_and_loses_secrets` |
+//! | a corp's token in a log, an answer, a store | own | `wechat::corp`: in memory, in requests to WeCom's api | `secrets::nothing_secret_is_said_at_any_level` |
 //! | an openid in a log, or found by trying all against what stands for it | own | `signing::Keyring::name_of`, under a key | `trace::a_line_says_what_a_request_was_and_not_who_it_was`, `signing::a_visitors_name_is_the_first_keys` |
 //! | a secret, code or openid in a span | own | `gateway::record` has the path without its query | `trace::spans_reach_a_collector_with_their_parents_and_without_secrets` |
 //! | a collector of spans that hangs, and with it the gateway | own | `telemetry::export`: a bounded queue that nobody waits for | `trace::a_collector_that_hangs_or_is_gone_keeps_nobody_waiting`, `export::a_collector_that_hangs_costs_spans_and_nobody_waits` |

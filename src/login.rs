@@ -102,6 +102,7 @@ struct Wire<'a> {
     started: u64,
     finished: Option<u64>,
     tokens: bool,
+    unionid: bool,
     instead_of: Option<SessionId>,
     opens: Opens,
 }
@@ -300,6 +301,7 @@ impl Login {
             need: Need {
                 scope: wire.scope,
                 tokens: wire.tokens,
+                unionid: wire.unionid,
             },
             instead_of: wire.instead_of,
             opens: wire.opens,
@@ -321,6 +323,7 @@ impl Login {
             started: self.started,
             finished: self.finished,
             tokens: self.need.tokens,
+            unionid: self.need.unionid,
             instead_of: self.instead_of,
             opens: self.opens.clone(),
         };
@@ -400,6 +403,7 @@ mod tests {
     const BASE: Need = Need {
         scope: Scope::Base,
         tokens: false,
+        unionid: false,
     };
 
     fn login(started: Millis, finished: Option<Millis>) -> Login {
@@ -513,6 +517,7 @@ mod tests {
                 started: 1,
                 finished: None,
                 tokens: false,
+                unionid: false,
                 instead_of: None,
                 opens: Opens::Session,
             };

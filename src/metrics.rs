@@ -28,7 +28,7 @@ pub use self::history::Totals;
 pub use self::route::{AppCounts, RouteCounters, RouteCounts, Seat};
 use self::route::{DECISIONS, ways};
 use crate::access_log::Way;
-use crate::wechat::{ApiError, Call, Called, Observer};
+use crate::wechat::{ApiError, Call, Called, Kind, Observer};
 
 /// How many different errors of WeChat's are told apart for one account.
 const ERRORS: usize = 200;
@@ -43,7 +43,7 @@ pub struct Metrics {
     routes: RwLock<BTreeMap<String, Arc<RouteCounts>>>,
     apps: RwLock<BTreeMap<String, Arc<AppCounts>>>,
     accounts: RwLock<BTreeMap<String, Arc<AccountCounts>>>,
-    app_ids: RwLock<HashMap<String, Arc<AccountCounts>>>,
+    app_ids: RwLock<HashMap<(String, Kind), Arc<AccountCounts>>>,
     durations: [Histogram; DECISIONS],
     wechat: [Histogram; Call::ALL.len()],
     history: Mutex<History>,
@@ -164,20 +164,20 @@ impl Metrics {
         self.apps.read().values().map(Arc::clone).collect()
     }
 
-    /// Learns which accounts there are from now on: each a name and its AppID. Of
-    /// several with one AppID the first is taken for it.
-    pub fn know_accounts<'a>(&self, accounts: impl IntoIterator<Item = (&'a str, &'a str)>) {
+    /// Learns which accounts there are from now on: each a name, its AppID and its
+    /// kind. Of several alike the first is taken for them.
+    pub fn know_accounts<'a>(&self, accounts: impl IntoIterator<Item = (&'a str, &'a str, Kind)>) {
         let mut app_ids = HashMap::new();
-        for (name, app_id) in accounts {
+        for (name, app_id, kind) in accounts {
             let counts = self.account(name);
-            app_ids.entry(app_id.to_owned()).or_insert(counts);
+            app_ids.entry((app_id.to_owned(), kind)).or_insert(counts);
         }
         *self.app_ids.write() = app_ids;
     }
 
-    /// The account of this AppID; one without a name where none is known.
-    pub fn by_app_id(&self, app_id: &str) -> Arc<AccountCounts> {
-        let known = self.app_ids.read().get(app_id).cloned();
+    /// The account of this AppID and kind; one without a name where none is known.
+    pub fn by_app_id(&self, app_id: &str, kind: Kind) -> Arc<AccountCounts> {
+        let known = self.app_ids.read().get(&(app_id.to_owned(), kind)).cloned();
         known.unwrap_or_else(|| self.account(""))
     }
 
@@ -188,7 +188,7 @@ impl Metrics {
     }
 
     fn called(&self, called: &Called<'_>) {
-        let account = self.by_app_id(called.app_id.as_str());
+        let account = self.by_app_id(called.app_id.as_str(), called.kind);
         if let Some(took) = called.took {
             for histograms in [&self.wechat, &account.answered] {
                 if let Some(histogram) = histograms.get(called.call as usize) {

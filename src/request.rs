@@ -12,6 +12,7 @@ use pingora::http::RequestHeader;
 
 use crate::cookies;
 use crate::origin::Host;
+use crate::wechat::Browser;
 
 /// A header's name as CGI, WSGI and PHP apps see it, to whom every character
 /// that is no letter or digit is the same.
@@ -283,16 +284,10 @@ impl<'r> Asked<'r> {
         }
     }
 
-    /// Whether the browser says that it is WeChat's own. A hint, never a proof.
-    /// WeCom's says `MicroMessenger` too.
-    pub fn inside_wechat(&self) -> bool {
-        let agent = self
-            .header
-            .headers
-            .get(header::USER_AGENT)
-            .map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase())
-            .unwrap_or_default();
-        agent.contains("micromessenger") && !agent.contains("wxwork")
+    /// What the browser says that it is. A hint, never a proof.
+    pub fn browser(&self) -> Browser {
+        let agent = self.header.headers.get(header::USER_AGENT);
+        Browser::of(agent.map(HeaderValue::as_bytes).unwrap_or_default())
     }
 
     /// Whether it may change something at the app: its method is not safe (RFC
@@ -563,16 +558,30 @@ mod tests {
 
     #[test]
     fn wechat_is_told_from_wecom_and_from_the_rest() {
-        let inside = |agent: &str| {
+        let browser = |agent: &str| {
             let request = request("GET", "/", &[("Host", "a"), ("User-Agent", agent)]);
-            Asked::read(&request, b"").unwrap().inside_wechat()
+            Asked::read(&request, b"").unwrap().browser()
         };
-        assert!(inside("Mozilla/5.0 (iPhone) MicroMessenger/8.0.49"));
-        assert!(inside(
-            "Mozilla/5.0 (Windows NT 10.0) WindowsWechat MicroMessenger/7"
-        ));
-        assert!(!inside("Mozilla/5.0 wxwork/4.0 MicroMessenger/7.0.1"));
-        assert!(!inside("Mozilla/5.0 Chrome/150"));
+        for (agent, expected) in [
+            (
+                "Mozilla/5.0 (iPhone) MicroMessenger/8.0.49",
+                Browser::WeChat,
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0) WindowsWechat MicroMessenger/7",
+                Browser::WeChat,
+            ),
+            (
+                "Mozilla/5.0 wxwork/4.0 MicroMessenger/7.0.1",
+                Browser::WeCom,
+            ),
+            ("Mozilla/5.0 Chrome/150", Browser::Other),
+        ] {
+            assert_eq!(browser(agent), expected, "{agent}");
+        }
+        let silent = request("GET", "/", &[("Host", "a")]);
+        let silent = Asked::read(&silent, b"").unwrap();
+        assert_eq!(silent.browser(), Browser::Other);
     }
 
     #[test]

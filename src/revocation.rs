@@ -9,7 +9,7 @@
 //! Time is an argument, in seconds since 1970.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::watch;
@@ -26,6 +26,28 @@ pub const LEEWAY: u64 = 60;
 /// A session's id.
 pub type SessionId = [u8; 16];
 
+/// Who a visitor is to their account: an openid and a userid are never the same.
+#[derive(Clone, Copy, Debug)]
+pub enum Person<'a> {
+    /// Somebody with WeChat, by the account's id of them.
+    OpenId(&'a str),
+    /// A member of a corp. To WeCom its letters' case makes no difference.
+    Member(&'a str),
+}
+
+/// A corp's member, as they are hashed: whatever the letters' case.
+struct Folded<'a>(&'a str);
+
+impl Hash for Folded<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for byte in self.0.bytes() {
+            state.write_u8(byte.to_ascii_lowercase());
+        }
+        // No text has this byte: an openid's hash never ends so.
+        state.write_u8(0xfe);
+    }
+}
+
 /// Whose sessions are ended.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Target {
@@ -37,6 +59,13 @@ pub enum Target {
         app_id: String,
         /// The visitor's openid.
         openid: String,
+    },
+    /// All of one member of a corp (企业微信).
+    Member {
+        /// The corp's id.
+        app_id: String,
+        /// The member's userid, in small letters.
+        userid: String,
     },
     /// All.
     Everyone,
@@ -58,6 +87,7 @@ impl fmt::Debug for Revocation {
         let what = match self.target {
             Target::Session(_) => "a session",
             Target::Visitor { .. } => "a visitor",
+            Target::Member { .. } => "a member",
             Target::Everyone => "everyone",
         };
         write!(f, "Revocation({what}, before {})", self.before)
@@ -86,6 +116,26 @@ impl Revocation {
         }
     }
 
+    /// Ends all sessions that a corp's member opened until `before`.
+    pub fn of_member(app_id: &str, userid: &str, before: Now) -> Self {
+        Self {
+            target: Target::Member {
+                app_id: app_id.to_owned(),
+                userid: userid.to_ascii_lowercase(),
+            },
+            before,
+            until: before.saturating_add(KEPT),
+        }
+    }
+
+    /// Ends all sessions that this person opened until `before`.
+    pub fn of(app_id: &str, person: Person<'_>, before: Now) -> Self {
+        match person {
+            Person::OpenId(openid) => Self::of_visitor(app_id, openid, before),
+            Person::Member(userid) => Self::of_member(app_id, userid, before),
+        }
+    }
+
     /// Ends all sessions that were opened until `before`.
     pub fn of_everyone(before: Now) -> Self {
         Self {
@@ -101,6 +151,7 @@ impl Revocation {
         match &self.target {
             Target::Session(id) => format!("s:{}", show_id(id)),
             Target::Visitor { app_id, openid } => format!("v:{app_id}:{openid}"),
+            Target::Member { app_id, userid } => format!("m:{app_id}:{userid}"),
             Target::Everyone => "e".to_owned(),
         }
     }
@@ -125,6 +176,17 @@ impl Revocation {
                 Target::Visitor {
                     app_id: app_id.to_owned(),
                     openid: openid.to_owned(),
+                }
+            }
+            Some(("m", rest)) => {
+                let (app_id, userid) = rest.split_once(':')?;
+                let member = userid.replace(['@', '.'], "-");
+                if !plain(app_id) || !plain(&member) || userid != userid.to_ascii_lowercase() {
+                    return None;
+                }
+                Target::Member {
+                    app_id: app_id.to_owned(),
+                    userid: userid.to_owned(),
                 }
             }
             _ => return None,
@@ -164,7 +226,7 @@ pub struct Subject<'a> {
     /// With which account it was opened.
     pub app_id: &'a str,
     /// By whom.
-    pub openid: &'a str,
+    pub person: Person<'a>,
     /// When.
     pub opened: Now,
 }
@@ -288,24 +350,28 @@ impl Revocations {
                 sessions.insert(*id, *until).is_none()
             }
             Target::Visitor { app_id, openid } => {
-                let visitors = self.visitors.pin();
-                let new = Until {
-                    before: *before,
-                    until: *until,
-                };
-                let hash = self.hash_of_visitor(app_id, openid);
-                self.filter.add(hash);
-                let visitor = self.fingerprint(hash, app_id, openid);
-                let known = visitors.get(&visitor).copied();
-                let later = |known: &Until| Until {
-                    before: known.before.max(*before),
-                    until: known.until.max(*until),
-                };
-                visitors.update_or_insert(visitor, later, new);
-                known.is_none_or(|known| known.before < *before)
+                self.note_person(app_id, Person::OpenId(openid), *before, *until)
+            }
+            Target::Member { app_id, userid } => {
+                self.note_person(app_id, Person::Member(userid), *before, *until)
             }
             Target::Everyone => self.everyone.fetch_max(*before, Ordering::AcqRel) < *before,
         }
+    }
+
+    fn note_person(&self, app_id: &str, person: Person<'_>, before: Now, until: Now) -> bool {
+        let visitors = self.visitors.pin();
+        let new = Until { before, until };
+        let hash = hash_of(&self.hashers.0, app_id, person);
+        self.filter.add(hash);
+        let visitor = self.fingerprint(hash, app_id, person);
+        let known = visitors.get(&visitor).copied();
+        let later = |known: &Until| Until {
+            before: known.before.max(before),
+            until: known.until.max(until),
+        };
+        visitors.update_or_insert(visitor, later, new);
+        known.is_none_or(|known| known.before < before)
     }
 
     /// Whether the session of `subject` has been ended.
@@ -313,28 +379,28 @@ impl Revocations {
         subject.opened <= self.everyone.load(Ordering::Acquire)
             || (self.filter.may_have(self.hash_of_session(subject.id))
                 && self.sessions.pin().contains_key(subject.id))
-            || subject.opened <= self.visitor_before(subject.app_id, subject.openid)
+            || subject.opened <= self.visitor_before(subject.app_id, subject.person)
     }
 
     /// Until when all that were opened for this visitor have ended.
-    fn before(&self, app_id: &str, openid: &str) -> Now {
+    fn before(&self, app_id: &str, person: Person<'_>) -> Now {
         let everyone = self.everyone.load(Ordering::Acquire);
-        everyone.max(self.visitor_before(app_id, openid))
+        everyone.max(self.visitor_before(app_id, person))
     }
 
     /// The earliest moment at which a session of this visitor may be said to
     /// have been opened: whoever WeChat vouches for in the very second in which
     /// they were put out is let in.
-    pub fn earliest(&self, app_id: &str, openid: &str, now: Now) -> Now {
-        let before = self.before(app_id, openid);
+    pub fn earliest(&self, app_id: &str, person: Person<'_>, now: Now) -> Now {
+        let before = self.before(app_id, person);
         now.max(before.saturating_add(1).min(now.saturating_add(LEEWAY)))
     }
 
     /// The moment for a revocation of this visitor that is to end all that were
     /// opened until `now`: those of whoever came back in the very second of an
     /// earlier one too, which tell of the next.
-    pub fn moment(&self, app_id: &str, openid: &str, now: Now) -> Now {
-        let last = self.before(app_id, openid);
+    pub fn moment(&self, app_id: &str, person: Person<'_>, now: Now) -> Now {
+        let last = self.before(app_id, person);
         now.max((last + 1).min(now + LEEWAY / 2))
     }
 
@@ -344,14 +410,14 @@ impl Revocations {
         now.max((last + 1).min(now + LEEWAY / 2))
     }
 
-    fn visitor_before(&self, app_id: &str, openid: &str) -> Now {
-        let hash = self.hash_of_visitor(app_id, openid);
+    fn visitor_before(&self, app_id: &str, person: Person<'_>) -> Now {
+        let hash = hash_of(&self.hashers.0, app_id, person);
         if !self.filter.may_have(hash) {
             return 0;
         }
         let visitors = self.visitors.pin();
         visitors
-            .get(&self.fingerprint(hash, app_id, openid))
+            .get(&self.fingerprint(hash, app_id, person))
             .map_or(0, |until| until.before)
     }
 
@@ -360,12 +426,8 @@ impl Revocations {
         u128::from_be_bytes(*id) as u64
     }
 
-    fn hash_of_visitor(&self, app_id: &str, openid: &str) -> u64 {
-        self.hashers.0.hash_one((app_id, openid))
-    }
-
-    fn fingerprint(&self, hash: u64, app_id: &str, openid: &str) -> u128 {
-        let other = self.hashers.1.hash_one((app_id, openid));
+    fn fingerprint(&self, hash: u64, app_id: &str, person: Person<'_>) -> u128 {
+        let other = hash_of(&self.hashers.1, app_id, person);
         (u128::from(hash) << 64) | u128::from(other)
     }
 
@@ -391,6 +453,13 @@ impl Revocations {
     }
 }
 
+fn hash_of(hasher: &RandomState, app_id: &str, person: Person<'_>) -> u64 {
+    match person {
+        Person::OpenId(openid) => hasher.hash_one((app_id, openid)),
+        Person::Member(userid) => hasher.hash_one((app_id, Folded(userid))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -401,7 +470,7 @@ mod tests {
         Subject {
             id: &ID,
             app_id: "wx1",
-            openid: "oVisitor",
+            person: Person::OpenId("oVisitor"),
             opened,
         }
     }
@@ -426,33 +495,56 @@ mod tests {
     }
 
     #[test]
+    fn a_member_and_who_has_such_an_openid_are_two_and_case_makes_no_difference() {
+        let all = Revocations::default();
+        let ended = |person| {
+            let subject = Subject {
+                person,
+                ..subject(1000)
+            };
+            all.has_ended(&subject)
+        };
+        all.apply(&Revocation::of_member("wx1", "ZhangSan", 1000));
+        for same in ["zhangsan", "ZhangSan", "ZHANGSAN"] {
+            assert!(ended(Person::Member(same)), "{same}");
+            assert!(!ended(Person::OpenId(same)), "{same}");
+        }
+        assert!(!ended(Person::Member("zhangsa")) && !ended(Person::Member("zhangsann")));
+        all.apply(&Revocation::of_visitor("wx1", "lisi", 1000));
+        assert!(ended(Person::OpenId("lisi")) && !ended(Person::Member("lisi")));
+        assert!(!ended(Person::OpenId("LiSi")));
+        let opened = all.earliest("wx1", Person::Member("ZHANGsan"), 1000);
+        assert_eq!(opened, 1001);
+    }
+
+    #[test]
     fn whoever_was_put_out_can_come_back_at_once() {
         let all = Revocations::default();
-        assert_eq!(all.earliest("wx1", "oVisitor", 1000), 1000);
+        assert_eq!(all.earliest("wx1", Person::OpenId("oVisitor"), 1000), 1000);
         all.apply(&Revocation::of_visitor("wx1", "oVisitor", 1000));
-        let opened = all.earliest("wx1", "oVisitor", 1000);
+        let opened = all.earliest("wx1", Person::OpenId("oVisitor"), 1000);
         assert!(opened == 1001 && !all.has_ended(&subject(opened)));
-        assert_eq!(all.earliest("wx1", "oOther", 1000), 1000);
+        assert_eq!(all.earliest("wx1", Person::OpenId("oOther"), 1000), 1000);
         all.apply(&Revocation::of_everyone(1030));
-        assert_eq!(all.earliest("wx1", "oOther", 1000), 1031);
-        assert_eq!(all.earliest("wx1", "oOther", 2000), 2000);
+        assert_eq!(all.earliest("wx1", Person::OpenId("oOther"), 1000), 1031);
+        assert_eq!(all.earliest("wx1", Person::OpenId("oOther"), 2000), 2000);
     }
 
     #[test]
     fn whoever_came_back_at_once_can_be_put_out_at_once() {
         let all = Revocations::default();
         for _ in 0..5 {
-            let opened = all.earliest("wx1", "oVisitor", 1000);
+            let opened = all.earliest("wx1", Person::OpenId("oVisitor"), 1000);
             assert!(!all.has_ended(&subject(opened)));
-            let moment = all.moment("wx1", "oVisitor", 1000);
+            let moment = all.moment("wx1", Person::OpenId("oVisitor"), 1000);
             all.apply(&Revocation::of_visitor("wx1", "oVisitor", moment));
             assert!(all.has_ended(&subject(opened)));
         }
-        let opened = all.earliest("wx1", "oVisitor", 1000);
+        let opened = all.earliest("wx1", Person::OpenId("oVisitor"), 1000);
         let moment = all.moment_for_everyone(1000);
         all.apply(&Revocation::of_everyone(moment));
         assert!(all.has_ended(&subject(opened)));
-        assert_eq!(all.moment("wx1", "oVisitor", 2000), 2000);
+        assert_eq!(all.moment("wx1", Person::OpenId("oVisitor"), 2000), 2000);
         assert_eq!(all.moment_for_everyone(2000), 2000);
     }
 
@@ -461,6 +553,7 @@ mod tests {
         for revocation in [
             Revocation::of_session(ID, 9),
             Revocation::of_visitor("wx1", "oVisitor_-", 5),
+            Revocation::of_member("ww1", "Li.Ming@example-1", 5),
             Revocation::of_everyone(5),
         ] {
             let name = revocation.name();
@@ -476,6 +569,11 @@ mod tests {
             "v:wx1:",
             "v::o",
             "v:wx 1:o",
+            "v:wx1:li.ming",
+            "m:ww1",
+            "m:ww1:",
+            "m:ww1:Li",
+            "m:ww1:a b",
             "e:1",
             "s:0707070707070707070707070707070G",
         ] {

@@ -6,6 +6,7 @@
 //! `;parameters`, doubled slashes, double encoding) and one of the readings
 //! would reach a stricter route, there is no decision: [`Decided::Ambiguous`].
 
+mod accounts;
 mod holder;
 mod hosts;
 mod readings;
@@ -17,18 +18,20 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use http::{HeaderName, HeaderValue, Method};
 
+pub use self::accounts::{Accounts, Twins};
 pub use self::holder::{Client, Holder, Via};
 pub use self::hosts::ByHost;
 use self::readings::{is_plain, readings, without_endings};
 pub use self::settings::{
-    AccountName, Auth, HostPattern, OutsideWeChat, Period, RoutePath, SessionCookie, Snapshot,
+    AccountName, Auth, HostPattern, Identity, OutsideWeChat, Period, RoutePath, SessionCookie,
+    Snapshot,
 };
 use crate::limits::BodySize;
 use crate::origin::{Host, PublicOrigin, PublicScheme};
 use crate::request::Asked;
 use crate::upstream::Upstream;
 use crate::wechat::account::VerifyFile;
-use crate::wechat::{Account, Scope};
+use crate::wechat::{Account, Browser, Kind, Scope};
 
 /// An account as routes use it.
 #[derive(Debug)]
@@ -49,12 +52,22 @@ pub struct LoginAccount {
 }
 
 /// What a route asks of a session.
+///
+/// The scope is compared in the gateway's own order, whatever WeChat calls it: with
+/// `Userinfo` the profile was asked for, with `Base` it was not. A website's one
+/// scope, `snsapi_login`, allows both, so that a login there always ends with what
+/// was asked for and none has to be repeated; a session that was opened for less is
+/// followed by one login for more, and none leads back to less
+/// ([`Self::keeping`]). A corp's visitors are asked for `Base` on every route
+/// ([`Kind::most`]): their session is enough as soon as it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Need {
     /// What the visitor must have granted.
     pub scope: Scope,
     /// Whether the visitor's tokens must be kept.
     pub tokens: bool,
+    /// Whether the visitor must be known by a unionid.
+    pub unionid: bool,
 }
 
 impl Need {
@@ -62,20 +75,30 @@ impl Need {
     pub const OPENID: Self = Self {
         scope: Scope::Base,
         tokens: false,
+        unionid: false,
     };
 
-    /// Both needs in one.
+    /// The same, and what `had` has is asked for too, so that it is not lost. A
+    /// unionid comes along where WeChat gives one, and is needed where this says so
+    /// alone: should the account give none any more, a visitor who had one gets on
+    /// wherever it is not asked for.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub fn keeping(self, had: Self) -> Self {
         Self {
-            scope: self.scope.max(other.scope),
-            tokens: self.tokens || other.tokens,
+            scope: self.scope.max(had.scope),
+            tokens: self.tokens || had.tokens,
+            unionid: self.unionid,
         }
     }
 
     /// Whether whoever has `other` has this.
     pub fn is_met_by(self, other: Self) -> bool {
-        self.and(other) == other
+        self.scope <= other.scope && self.tokens <= other.tokens && self.is_named_by(other)
+    }
+
+    /// Whether whoever has `other` is known by the id that this asks for.
+    pub fn is_named_by(self, other: Self) -> bool {
+        self.unionid <= other.unionid
     }
 }
 
@@ -93,11 +116,13 @@ pub struct Route {
     /// Whether a session is needed.
     pub auth: Auth,
     /// Whose visitors; a route without login has none.
-    pub account: Option<Arc<LoginAccount>>,
+    pub accounts: Accounts,
     /// Under which other account they pay.
     pub pay_account: Option<Arc<LoginAccount>>,
     /// What visitors are asked for.
     pub scope: Scope,
+    /// By which id a visitor must be known.
+    pub identity: Identity,
     /// What browsers outside WeChat get.
     pub outside_wechat: OutsideWeChat,
     /// What the app sees of the session cookie.
@@ -140,27 +165,35 @@ impl Route {
 
     /// Who may pass, for operators.
     pub fn admits(&self) -> String {
-        let login = |account: &LoginAccount, more: &str| {
-            let (name, scope) = (account.name.as_str(), self.scope.as_str());
-            format!("login with {name} ({scope}){more}")
+        let named = |account: &Arc<LoginAccount>| {
+            let kind = account.wechat.kind();
+            let scope = kind.scope_name(kind.most(self.scope));
+            format!("{} ({scope})", account.name.as_str())
         };
-        match (self.auth, &self.account) {
-            (Auth::Required, Some(account)) => login(account, ""),
-            (Auth::Optional, Some(account)) => login(account, " welcome"),
+        let all: Vec<String> = self.accounts.all().iter().map(named).collect();
+        let by = match self.identity {
+            Identity::OpenId => "",
+            Identity::UnionId => " by unionid",
+        };
+        match (self.auth, all.is_empty()) {
+            (Auth::Required, false) => format!("login with {}{by}", all.join(" or ")),
+            (Auth::Optional, false) => format!("login with {}{by} welcome", all.join(" or ")),
             _ => "open to everybody".to_owned(),
         }
     }
 
-    /// Whether a browser that opens a page here can be sent to WeChat.
+    /// Whether a browser that opens a page here can be sent to WeChat with an
+    /// official account.
     pub fn leads_to_wechat(&self, asked: &Asked<'_>) -> bool {
-        self.outside_wechat == OutsideWeChat::Redirect || asked.inside_wechat()
+        self.outside_wechat == OutsideWeChat::Redirect || asked.browser() == Browser::WeChat
     }
 
-    /// What it asks of a session.
-    pub fn need(&self) -> Need {
+    /// What it asks of a session with an account of `kind`.
+    pub fn need(&self, kind: Kind) -> Need {
         Need {
-            scope: self.scope,
+            scope: kind.most(self.scope),
             tokens: self.needs_tokens(),
+            unionid: self.identity == Identity::UnionId,
         }
     }
 
@@ -199,16 +232,16 @@ impl Route {
     /// Whether whoever may pass here may pass at `other` too, as the same
     /// visitor.
     fn admits_for(&self, other: &Self) -> bool {
-        let name = |route: &Self| route.account.as_ref().map(|account| account.name.clone());
+        let alike = || self.accounts.are(&other.accounts) && self.identity == other.identity;
         match (self.auth, other.auth) {
             (_, Auth::None) => true,
             (Auth::Required, _) => {
-                name(self) == name(other)
+                alike()
                     && self.scope >= other.scope
                     && self.is_checked_as_often_as(other)
                     && (self.snapshot == other.snapshot || self.snapshot == Snapshot::Page)
             }
-            (Auth::Optional, Auth::Optional) => name(self) == name(other),
+            (Auth::Optional, Auth::Optional) => alike(),
             (Auth::Optional | Auth::None, _) => false,
         }
     }
@@ -321,8 +354,9 @@ impl Routes {
             }
             seen.insert(key, at);
             table.sites.entry(&route.host).add(route);
-            let accounts = route.account.iter().chain(&route.pay_account);
-            for account in accounts.filter(|_| route.auth != Auth::None) {
+            let asks = route.auth != Auth::None;
+            let accounts = route.accounts.all().iter().chain(&route.pay_account);
+            for account in accounts.filter(|_| asks) {
                 table.comes_back(account, &route.host);
             }
         }
@@ -529,7 +563,8 @@ impl Routes {
         else {
             return "/";
         };
-        let routes = site.routes.values().filter(|route| route.account.is_some());
+        let routes = site.routes.values();
+        let routes = routes.filter(|route| !route.accounts.is_empty());
         routes
             .map(|route| route.path.as_str())
             .min_by_key(|path| (path.len(), *path))
@@ -576,10 +611,7 @@ impl Routes {
         let mut routes: Vec<&Arc<Route>> = site.routes.values().collect();
         routes.sort_by(|a, b| a.path.cmp(&b.path));
         let mut accounts: Vec<&Arc<LoginAccount>> = Vec::new();
-        for account in routes
-            .into_iter()
-            .filter_map(|route| route.account.as_ref())
-        {
+        for account in routes.into_iter().flat_map(|route| route.accounts.all()) {
             if !accounts.iter().any(|known| known.name == account.name) {
                 accounts.push(account);
             }
@@ -593,7 +625,7 @@ impl Site {
         let path = route.path.prefix();
         self.longest = self.longest.max(path.len());
         self.is_plain &= is_plain(path);
-        let mut accounts = route.account.iter().chain(&route.pay_account);
+        let mut accounts = route.accounts.all().iter().chain(&route.pay_account);
         self.has_via |= accounts.any(|account| account.via().is_some());
         self.folded
             .insert(path.to_ascii_lowercase(), Arc::clone(route));
@@ -650,9 +682,10 @@ mod tests {
             path: RoutePath::try_from(path.to_owned()).unwrap(),
             upstream: Upstream::try_from("http://127.0.0.1:1".to_owned()).unwrap(),
             auth,
-            account: None,
+            accounts: Accounts::default(),
             pay_account: None,
             scope: Scope::Base,
+            identity: Identity::OpenId,
             outside_wechat: OutsideWeChat::Page,
             session_cookie: SessionCookie::Forward,
             snapshot: Snapshot::Page,
@@ -674,6 +707,7 @@ mod tests {
         LoginAccount {
             name: "shop".to_owned().try_into().unwrap(),
             wechat: Account::new(Parts {
+                kind: crate::wechat::Kind::Official,
                 app_id: "wxaaaaaaaaaaaaaaaa".to_owned().try_into().unwrap(),
                 app_secret: crate::secret::Secret::new("s".to_owned()),
                 callback_origin: PublicOrigin::try_from("https://c.test".to_owned()).unwrap(),
@@ -696,7 +730,7 @@ mod tests {
         let callback = account.wechat.callback_origin().host().clone();
         let with = |host: &str| {
             let mut route = route(host, "/", Auth::Required);
-            route.account = Some(Arc::clone(&account));
+            route.accounts = Accounts::one(Arc::clone(&account));
             Arc::new(route)
         };
         let listed = ["*.example.org", "other.test", "third.test"].map(with);
@@ -709,7 +743,7 @@ mod tests {
     fn a_port_is_the_requests_own_only_where_another_gateway_holds_it_against_its_list() {
         use crate::signing::{Keyring, generate_key};
         let shop = |holder| {
-            Some(Arc::new(LoginAccount {
+            Accounts::one(Arc::new(LoginAccount {
                 holder,
                 ..account()
             }))
@@ -719,9 +753,9 @@ mod tests {
             key: Keyring::new(&[generate_key().unwrap()]).unwrap(),
         };
         let mut there = route("dev.test", "/", Auth::Required);
-        there.account = shop(Holder::Elsewhere(Box::new(via)));
+        there.accounts = shop(Holder::Elsewhere(Box::new(via)));
         let mut here = route("here.test", "/", Auth::Required);
-        here.account = shop(Holder::default());
+        here.accounts = shop(Holder::default());
         let listed = [there, here, route("open.test", "/", Auth::None)].map(Arc::new);
         let table = Routes::new(&listed, Vec::new(), PublicScheme::Http).unwrap();
         for (host, expected) in [

@@ -5,8 +5,8 @@
 //! another instance or host, or the visitor of one, told sealed to another gateway,
 //! never otherwise. That of a snapshot page's
 //! visitor has a cookie of its own, is told apart by its signature, and is read
-//! by [`Sessions::read_snapshot`] alone. Where it holds (host or cookie domain) and for
-//! which appid stands inside the signature; a session of one host or account is
+//! by [`Sessions::read_snapshot`] alone. Where it holds (host or cookie domain), for
+//! which appid and of what kind of account stands inside the signature; a session of one host or account is
 //! none with another. A cookie that stands twice is no session. Time is an
 //! argument, in seconds since 1970.
 
@@ -27,10 +27,11 @@ pub use self::pay::{Payer, Paying};
 pub use self::settings::{CookieDomain, CookieName, Lifetime, Table};
 use crate::cookies::{self, CookieSettings, Found, MaxAge};
 use crate::origin::Host;
-use crate::revocation::{Revocation, Revocations, SessionId, Subject};
+use crate::revocation::{Person, Revocation, Revocations, SessionId, Subject};
 use crate::route::{LoginAccount, Need};
 use crate::signing::{self, Keyring, MAX_TOKEN, Purpose};
-use crate::wechat::{Grant, OpenId, Profile, Scope, UnionId};
+use crate::wechat::openid::NotAnId;
+use crate::wechat::{Grant, Kind, OpenId, Profile, Scope, UnionId, UserId, Visitor};
 
 /// Seconds since 1970: what sessions count in.
 pub type Now = u64;
@@ -50,7 +51,8 @@ pub struct Session {
     id: [u8; 16],
     place: String,
     app_id: String,
-    openid: OpenId,
+    kind: Kind,
+    visitor: Visitor,
     unionid: Option<UnionId>,
     nickname: Option<String>,
     avatar: Option<String>,
@@ -71,7 +73,8 @@ struct Wire<'a> {
     id: [u8; 16],
     place: &'a str,
     app_id: &'a str,
-    openid: &'a str,
+    kind: Kind,
+    visitor: VisitorWire<'a>,
     unionid: Option<&'a str>,
     nickname: Option<&'a str>,
     avatar: Option<&'a str>,
@@ -86,6 +89,13 @@ struct Wire<'a> {
     verified_at: u64,
     /// Whether the store has tokens.
     tokens: bool,
+}
+
+/// Who the visitor is: of which space an id is, is signed with it.
+#[derive(Serialize, Deserialize)]
+enum VisitorWire<'a> {
+    OpenId(&'a str),
+    Member(&'a str),
 }
 
 /// What a session is opened with, besides the grant.
@@ -200,9 +210,16 @@ impl Sessions {
         &self.keys
     }
 
-    /// The name of a session's visitor in the log: see [`Keyring::name_of`].
+    /// The name of a session's visitor in the log: see [`Keyring::name_of`]. No
+    /// openid is spelled as a member is here.
     pub fn visitor(&self, session: &Session) -> u64 {
-        self.keys.name_of(session.openid.as_str())
+        match &session.visitor {
+            Visitor::OpenId(openid) => self.keys.name_of(openid.as_str()),
+            Visitor::Member(userid) => {
+                let userid = userid.as_str().to_ascii_lowercase();
+                self.keys.name_of(&format!("member:{userid}"))
+            }
+        }
     }
 
     /// What has been ended before its time.
@@ -232,7 +249,8 @@ impl Sessions {
         let mut id = [0; 16];
         getrandom::fill(&mut id)?;
         let app_id = account.wechat.app_id().as_str();
-        let opened = self.ended.earliest(app_id, grant.openid().as_str(), now);
+        let visitor = grant.visitor();
+        let opened = self.ended.earliest(app_id, person(visitor), now);
         let snapshot = grant.is_snapshot();
         let life = if snapshot { SNAPSHOT_LIFE } else { self.max };
         let profile_at = if profile.is_some() { opened } else { 0 };
@@ -241,7 +259,8 @@ impl Sessions {
             id,
             place: self.place(host).to_owned(),
             app_id: app_id.to_owned(),
-            openid: grant.openid().clone(),
+            kind: account.wechat.kind(),
+            visitor: visitor.clone(),
             unionid: profile.unionid.or_else(|| grant.unionid().cloned()),
             nickname: profile.nickname,
             avatar: profile.avatar,
@@ -361,7 +380,9 @@ impl Sessions {
             .open(purpose, token, room)
             .ok_or(NoSession::Forged)?;
         let wire: Wire<'_> = signing::whole(opened.payload).ok_or(NoSession::Forged)?;
-        if wire.place != self.place(host) || wire.app_id != account.wechat.app_id().as_str() {
+        let wechat = &account.wechat;
+        let ours = wire.app_id == wechat.app_id().as_str() && wire.kind == wechat.kind();
+        if wire.place != self.place(host) || !ours {
             return Err(NoSession::Elsewhere);
         }
         self.in_time(&wire, now)?;
@@ -436,7 +457,7 @@ impl Sessions {
         account: &LoginAccount,
         now: Now,
     ) -> Result<Session, NoSession> {
-        if session.app_id != account.wechat.app_id().as_str() {
+        if !session.is_of(account) {
             return Err(NoSession::Elsewhere);
         }
         self.in_time(&Wire::from(&session), now)?;
@@ -460,7 +481,7 @@ impl Sessions {
         account: &LoginAccount,
         now: Now,
     ) -> Result<(), NoSession> {
-        if session.app_id != account.wechat.app_id().as_str() {
+        if !session.is_of(account) {
             return Err(NoSession::Elsewhere);
         }
         let age = now.saturating_sub(session.opened);
@@ -526,7 +547,8 @@ impl<'a> From<&'a Session> for Wire<'a> {
             id: session.id,
             place: &session.place,
             app_id: &session.app_id,
-            openid: session.openid.as_str(),
+            kind: session.kind,
+            visitor: (&session.visitor).into(),
             unionid: session.unionid.as_ref().map(UnionId::as_str),
             nickname: session.nickname.as_deref(),
             avatar: session.avatar.as_deref(),
@@ -553,7 +575,8 @@ impl TryFrom<Wire<'_>> for Session {
             id: wire.id,
             place: wire.place.to_owned(),
             app_id: wire.app_id.to_owned(),
-            openid: OpenId::try_from(wire.openid.to_owned()).map_err(|_| NoSession::Forged)?,
+            kind: wire.kind,
+            visitor: Visitor::try_from(wire.visitor).map_err(|_| NoSession::Forged)?,
             unionid: unionid.map_err(|_| NoSession::Forged)?,
             nickname: wire.nickname.map(str::to_owned),
             avatar: wire.avatar.map(str::to_owned),
@@ -571,8 +594,18 @@ impl TryFrom<Wire<'_>> for Session {
 
 impl Session {
     /// Who the visitor is.
-    pub fn openid(&self) -> &OpenId {
-        &self.openid
+    pub fn visitor(&self) -> &Visitor {
+        &self.visitor
+    }
+
+    /// The visitor's openid, unless they are a corp's member.
+    pub fn openid(&self) -> Option<&OpenId> {
+        self.visitor.openid()
+    }
+
+    /// With what kind of account.
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// With which account.
@@ -595,9 +628,9 @@ impl Session {
         self.avatar.as_deref()
     }
 
-    /// What the visitor granted.
-    pub fn scope(&self) -> Scope {
-        self.scope
+    /// What the visitor granted, as WeChat calls it.
+    pub fn scope_name(&self) -> &'static str {
+        self.kind.scope_name(self.scope)
     }
 
     /// When WeChat vouched.
@@ -625,7 +658,14 @@ impl Session {
         Need {
             scope: self.scope,
             tokens: self.tokens,
+            unionid: self.unionid.is_some(),
         }
+    }
+
+    /// Whether it was opened with `account`.
+    pub fn is_of(&self, account: &LoginAccount) -> bool {
+        let wechat = &account.wechat;
+        self.app_id == wechat.app_id().as_str() && self.kind == wechat.kind()
     }
 
     /// When nickname and avatar were told; 0 for never.
@@ -668,9 +708,36 @@ impl Session {
         Subject {
             id: &self.id,
             app_id: &self.app_id,
-            openid: self.openid.as_str(),
+            person: person(&self.visitor),
             opened: self.opened,
         }
+    }
+}
+
+impl<'a> From<&'a Visitor> for VisitorWire<'a> {
+    fn from(visitor: &'a Visitor) -> Self {
+        match visitor {
+            Visitor::OpenId(openid) => Self::OpenId(openid.as_str()),
+            Visitor::Member(userid) => Self::Member(userid.as_str()),
+        }
+    }
+}
+
+impl TryFrom<VisitorWire<'_>> for Visitor {
+    type Error = NotAnId;
+
+    fn try_from(wire: VisitorWire<'_>) -> Result<Self, NotAnId> {
+        Ok(match wire {
+            VisitorWire::OpenId(openid) => Self::OpenId(OpenId::try_from(openid.to_owned())?),
+            VisitorWire::Member(userid) => Self::Member(UserId::try_from(userid.to_owned())?),
+        })
+    }
+}
+
+fn person(visitor: &Visitor) -> Person<'_> {
+    match visitor {
+        Visitor::OpenId(openid) => Person::OpenId(openid.as_str()),
+        Visitor::Member(userid) => Person::Member(userid.as_str()),
     }
 }
 
@@ -689,10 +756,15 @@ pub(crate) mod tests {
     const HOST: &str = "shop.example.com";
 
     pub(crate) fn account(app_id: &str) -> LoginAccount {
+        account_of(app_id, Kind::Official)
+    }
+
+    pub(crate) fn account_of(app_id: &str, kind: Kind) -> LoginAccount {
         use crate::origin::PublicOrigin;
         use crate::secret::Secret;
         use crate::wechat::account::{API_BASE_URL, BaseUrl, OPEN_BASE_URL, Parts};
         let parts = Parts {
+            kind,
             app_id: app_id.to_owned().try_into().unwrap(),
             app_secret: Secret::new("s".to_owned()),
             callback_origin: PublicOrigin::try_from(format!("https://{HOST}")).unwrap(),
@@ -741,7 +813,8 @@ pub(crate) mod tests {
             id: [7; 16],
             place: place.to_owned(),
             app_id: "wxaaaaaaaaaaaaaaaa".to_owned(),
-            openid: "oVisitor".to_owned().try_into().unwrap(),
+            kind: Kind::Official,
+            visitor: Visitor::OpenId("oVisitor".to_owned().try_into().unwrap()),
             unionid: None,
             nickname: Some("小明".to_owned()),
             avatar: None,
@@ -850,6 +923,55 @@ pub(crate) mod tests {
             read(&all, b"a=b", HOST, "wxaaaaaaaaaaaaaaaa", 1000).unwrap_err(),
             NoSession::Absent
         );
+    }
+
+    #[test]
+    fn a_session_of_one_kind_or_agent_is_none_of_another_with_the_same_id() {
+        let all = sessions(None);
+        let agent = |number| Kind::WeCom(crate::wechat::AgentId::parse(number).unwrap());
+        let kinds = [
+            Kind::Official,
+            Kind::Website,
+            agent("1000002"),
+            agent("1000003"),
+        ];
+        for of in kinds {
+            let made = Session {
+                kind: of,
+                ..session(HOST, 1000)
+            };
+            for at in kinds {
+                let account = account_of("wxaaaaaaaaaaaaaaaa", at);
+                let cookie = line(&all.write(&made, &account, 1000));
+                let host = Host::new(HOST).unwrap();
+                let lines = || std::iter::once(cookie.as_slice());
+                let read = all.read(lines(), &host, &account, 1000);
+                let taken = all.take_over(made.clone(), &host, &account, 1000);
+                assert_eq!(read.is_ok(), of == at, "{of:?} {at:?}");
+                assert_eq!(taken.is_ok(), of == at, "{of:?} {at:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_member_is_nobody_with_such_an_openid() {
+        let all = sessions(None);
+        let of = |visitor| Session {
+            visitor,
+            ..session(HOST, 1000)
+        };
+        let openid = of(Visitor::OpenId("zhangsan".to_owned().try_into().unwrap()));
+        let member = of(Visitor::Member("zhangsan".to_owned().try_into().unwrap()));
+        assert!(all.visitor(&openid) != all.visitor(&member));
+        assert!(member.openid().is_none() && openid.visitor().userid().is_none());
+        let account = account("wxaaaaaaaaaaaaaaaa");
+        let cookie = line(&all.write(&member, &account, 1000));
+        let carried = read(&all, &cookie, HOST, "wxaaaaaaaaaaaaaaaa", 1000).unwrap();
+        assert!(carried.session == member && carried.session != openid);
+        let ended = crate::revocation::Revocation::of_visitor;
+        all.ended
+            .apply(&ended("wxaaaaaaaaaaaaaaaa", "zhangsan", 2000));
+        assert!(all.not_ended(&member).is_ok() && all.not_ended(&openid).is_err());
     }
 
     #[test]

@@ -34,7 +34,7 @@ use zeroize::Zeroizing;
 
 use crate::secret::Secret;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const ID_LEN: usize = 4;
 const TAG_LEN: usize = 32;
 const HEAD_LEN: usize = 1 + ID_LEN;

@@ -76,7 +76,7 @@ pub struct Ask {
     pub instead_of: Option<SessionId>,
     /// Whether a snapshot page's visitor may come.
     pub snapshots: bool,
-    /// Whether a browser that is not WeChat's may be sent to WeChat.
+    /// Whether any browser may be sent to WeChat with an official account.
     pub outside: bool,
     /// Whether WeChat is to be asked now, whoever has a session there, and none is
     /// to stay there: the openid goes beside another's session.
@@ -96,6 +96,7 @@ struct AskWire<'a> {
     app_id: &'a str,
     scope: Scope,
     tokens: bool,
+    unionid: bool,
     instead_of: Option<SessionId>,
     snapshots: bool,
     outside: bool,
@@ -121,6 +122,7 @@ impl Ask {
             app_id: &self.app_id,
             scope: self.need.scope,
             tokens: self.need.tokens,
+            unionid: self.need.unionid,
             instead_of: self.instead_of,
             snapshots: self.snapshots,
             outside: self.outside,
@@ -145,6 +147,7 @@ impl Ask {
             need: Need {
                 scope: wire.scope,
                 tokens: wire.tokens,
+                unionid: wire.unionid,
             },
             instead_of: wire.instead_of,
             snapshots: wire.snapshots,
@@ -170,7 +173,7 @@ impl Ask {
     /// Whether `session` is what is asked for.
     pub fn is_met_by(&self, session: &Session) -> bool {
         let enough = match session.is_snapshot() {
-            true => self.snapshots,
+            true => self.snapshots && self.need.is_named_by(session.has()),
             false => self.need.is_met_by(session.has()),
         };
         enough && self.instead_of.as_ref() != Some(session.id())
@@ -314,6 +317,7 @@ mod tests {
             need: Need {
                 scope: Scope::Base,
                 tokens: false,
+                unionid: false,
             },
             instead_of: None,
             snapshots: false,

@@ -1,5 +1,5 @@
-//! A WeChat simulator: WeChat's two login pages and four api calls, to the
-//! byte, for people who develop WeChat pages without WeChat, and for the
+//! A WeChat simulator: WeChat's two login pages and four api calls, and the two of
+//! WeCom (企业微信), to the byte, for people who develop WeChat pages without WeChat, and for the
 //! gateway's own tests. [`shop`] is the small legacy app that stands behind
 //! the gateway in `wxgate demo`.
 //!
@@ -8,8 +8,9 @@
 //!
 //! | path | what it is |
 //! |---|---|
-//! | `/connect/oauth2/authorize` | 网页授权: in WeChat's browser (`MicroMessenger`, not `wxwork`) `snsapi_base` passes unnoticed and `snsapi_userinfo` asks; in any other browser, where WeChat shows a dead end, a choice of visitors |
-//! | `/connect/qrconnect` | the desktop login; a choice of visitors |
+//! | `/connect/oauth2/authorize` | 网页授权: in WeChat's browser (`MicroMessenger`, not `wxwork`) `snsapi_base` passes unnoticed and `snsapi_userinfo` asks; in any other browser, where WeChat shows a dead end, a choice of visitors. With a corp's app (`agentid`) it passes unnoticed in WeCom's browser (`wxwork`) alone |
+//! | `/connect/qrconnect` | the login of a website (网站应用), in ordinary browsers alone; a choice of who scans the code |
+//! | `/cgi-bin/gettoken`, `/cgi-bin/auth/getuserinfo` | WeCom's api: a member's userid, or an outsider's openid |
 //! | `/sns/oauth2/access_token`, `/sns/oauth2/refresh_token`, `/sns/userinfo`, `/sns/auth` | the api |
 //! | `/simulator/` | what happens, for people, with switches for moods and visitors |
 //! | `/simulator/choose/{authorize\|qrconnect}/{openid\|snapshot\|refuse}?{the authorize link's query}` | what the buttons of the choice and consent pages link to |
@@ -25,11 +26,12 @@
 //! It is made for loopback and has no access control of its own.
 //!
 //! Read on in the order of a login: `authorize`, `link`, `hop`,
-//! `grants`, `api`, `spoil`.
+//! `grants`, `api`, `corp`, `spoil`.
 
 mod api;
 mod authorize;
 mod complaint;
+mod corp;
 mod desk;
 mod desk_page;
 mod errcode;
@@ -102,10 +104,27 @@ pub struct Frequency {
     pub within: Duration,
 }
 
-/// An account (公众号, or 网站应用 for qrconnect) that the simulator knows.
+/// What kind of account it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SimKind {
+    /// 公众号.
+    #[default]
+    Official,
+    /// 网站应用, for qrconnect.
+    Website,
+    /// An app of 企业微信 (WeCom).
+    WeCom {
+        /// Its AgentId.
+        agent_id: String,
+    },
+}
+
+/// An account that the simulator knows.
 #[derive(Clone)]
 pub struct SimAccount {
-    /// `wx` and 16 hex digits.
+    /// What kind of account it is.
+    pub kind: SimKind,
+    /// `wx` and 16 hex digits; a corp's CorpID.
     pub app_id: String,
     /// 32 hex digits.
     pub app_secret: String,
@@ -116,6 +135,9 @@ pub struct SimAccount {
     pub sandbox: bool,
     /// Whether `snsapi_userinfo` is allowed; else 10005.
     pub userinfo_granted: bool,
+    /// Whether it is bound to an open platform account, so that visitors have a
+    /// unionid.
+    pub bound: bool,
 }
 
 impl Default for SimAccount {
@@ -123,11 +145,13 @@ impl Default for SimAccount {
     /// host.
     fn default() -> SimAccount {
         SimAccount {
+            kind: SimKind::Official,
             app_id: "wx5150a7c0ffee0001".to_owned(),
             app_secret: "0123456789abcdef0123456789abcdef".to_owned(),
             callback_hosts: Vec::new(),
             sandbox: true,
             userinfo_granted: true,
+            bound: true,
         }
     }
 }
@@ -135,11 +159,13 @@ impl Default for SimAccount {
 impl fmt::Debug for SimAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SimAccount")
+            .field("kind", &self.kind)
             .field("app_id", &self.app_id)
             .field("app_secret", &"[redacted]")
             .field("callback_hosts", &self.callback_hosts)
             .field("sandbox", &self.sandbox)
             .field("userinfo_granted", &self.userinfo_granted)
+            .field("bound", &self.bound)
             .finish()
     }
 }
@@ -238,6 +264,17 @@ impl Simulator {
     /// Has the visitor with this openid take back what they granted.
     pub fn withdraw(&self, openid: &str) {
         self.world.withdraw(openid);
+    }
+
+    /// Makes the visitor with this openid on the first account a member of every
+    /// corp, with this userid. False where there is no such visitor.
+    pub fn employ(&self, openid: &str, userid: &str) -> bool {
+        self.world.employ(openid, userid)
+    }
+
+    /// Corps' tokens are unknown from now on, as after a new one was made elsewhere.
+    pub fn forget_corp_tokens(&self) {
+        self.world.forget_corp_tokens();
     }
 
     /// Lets codes and tokens age by this much.

@@ -20,7 +20,7 @@ use crate::session::{Now, Session, Sessions};
 use crate::signing::Purpose;
 use crate::store::{Key, Store, Unavailable};
 use crate::wechat::calls;
-use crate::wechat::{Api, ApiError, Errcode, Meaning, Profile, Tokens};
+use crate::wechat::{Api, ApiError, Errcode, Meaning, Profile, Tokens, Visitor};
 
 /// How long before its end an access token is renewed, in seconds.
 const EARLY: u64 = 120;
@@ -134,9 +134,17 @@ fn key(kind: &[u8], session: &Session) -> Key {
     hash.finalize().into()
 }
 
+/// Nobody's tokens are kept who has no openid.
+const NO_OPENID: ApiError = ApiError::Garbled("tokens of a visitor without an openid");
+
+/// What a record is sealed for. A member's has a name that no openid has, and is
+/// never made: WeCom gives no tokens.
 fn context(session: &Session) -> Vec<u8> {
-    let parts = [session.app_id(), "\0", session.openid().as_str()];
-    parts.concat().into_bytes()
+    let (space, id) = match session.visitor() {
+        Visitor::OpenId(openid) => ("", openid.as_str()),
+        Visitor::Member(userid) => ("member:", userid.as_str()),
+    };
+    [session.app_id(), "\0", space, id].concat().into_bytes()
 }
 
 /// Whether WeChat says that the tokens are dead, or not this visitor's.
@@ -349,7 +357,8 @@ impl Keeper {
         session: &Session,
         tokens: &Tokens,
     ) -> Result<Profile, ApiError> {
-        let (account, openid) = (&account.wechat, session.openid());
+        let account = &account.wechat;
+        let openid = session.openid().ok_or(NO_OPENID)?;
         match question {
             Question::Profile => self.api.profile(account, tokens.access(), openid).await,
             Question::Consent => {
@@ -422,9 +431,10 @@ impl Keeper {
             return Ok(current);
         }
         let refresh = stale.tokens.refresh().ok_or(Useless::Dead)?;
+        let openid = session.openid().ok_or(Useless::Dead)?;
         let renewed = self
             .api
-            .refresh(&account.wechat, refresh, session.openid())
+            .refresh(&account.wechat, refresh, openid)
             .await
             .map_err(useless)?;
         let kept = self.sealed(session, renewed, now)?;

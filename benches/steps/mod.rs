@@ -21,8 +21,8 @@ use wxgate::metrics::{Ended, Metrics, RouteCounters};
 use wxgate::origin::{Host, PublicOrigin, PublicScheme, ReturnTo};
 use wxgate::request::Asked;
 use wxgate::route::{
-    Auth, Decided, HostPattern, LoginAccount, OutsideWeChat, Route, RoutePath, Routes,
-    SessionCookie, Snapshot,
+    Accounts, Auth, Decided, HostPattern, Identity, LoginAccount, OutsideWeChat, Route, RoutePath,
+    Routes, SessionCookie, Snapshot,
 };
 use wxgate::session::{Session, Sessions};
 use wxgate::upstream::{Address, Balance, PeerTable, Resolver, Table, Tries, Upstream};
@@ -106,9 +106,10 @@ fn route(host: &str, path: String, account: &Arc<LoginAccount>) -> Arc<Route> {
         path: RoutePath::try_from(path).unwrap(),
         upstream: Upstream::try_from("http://127.0.0.1:1".to_owned()).unwrap(),
         auth: Auth::Required,
-        account: Some(Arc::clone(account)),
+        accounts: Accounts::one(Arc::clone(account)),
         pay_account: None,
         scope: Scope::Base,
+        identity: Identity::OpenId,
         outside_wechat: OutsideWeChat::Page,
         session_cookie: SessionCookie::Forward,
         snapshot: Snapshot::Page,
@@ -283,6 +284,7 @@ impl World {
             need: wxgate::route::Need {
                 scope: Scope::Base,
                 tokens: false,
+                unionid: false,
             },
             instead_of: None,
             opens: login::Opens::Session,

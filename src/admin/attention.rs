@@ -5,8 +5,6 @@
 use std::time::Duration;
 
 use super::status::{Status, WeChatError};
-use crate::wechat::Errcode;
-use crate::wechat::errcode::Who;
 
 /// From when on a certificate's end is worth a word.
 const SOON: Duration = Duration::from_secs(30 * 86_400);
@@ -38,14 +36,10 @@ impl Status {
             }
             let recent = |error: &&WeChatError| error.last + RECENT.as_secs() > self.now;
             for error in account.wechat_errors.iter().filter(recent) {
-                let code = error.errcode.parse().ok();
-                let meaning = code.map(|code| Errcode { code, rid: None }.meaning());
-                if let Some(meaning) = meaning.filter(|meaning| meaning.who() == Who::Operator) {
+                if let Some(advice) = error.advice.filter(|_| error.is_operators) {
                     all.push(format!(
                         "Account {} 公众号: WeChat answers {}: {}",
-                        account.account,
-                        error.errcode,
-                        meaning.advice()
+                        account.account, error.errcode, advice
                     ));
                 }
             }

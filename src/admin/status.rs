@@ -11,7 +11,8 @@ use serde::Serialize;
 use super::facts::Facts;
 use crate::metrics::{AccountCounts, Metrics, Seat, Spread, Tallied, Totals};
 use crate::upstream::UpstreamSeen;
-use crate::wechat::{Call, Errcode, Meaning};
+use crate::wechat::errcode::Who;
+use crate::wechat::{Call, Errcode};
 
 /// How many routes are listed, the busiest first.
 const ROUTES: usize = 100;
@@ -151,6 +152,9 @@ pub(super) struct WeChatError {
     pub(super) last: u64,
     /// What to do about it, where the number is WeChat's.
     pub(super) advice: Option<&'static str>,
+    /// Whether only an operator can.
+    #[serde(skip)]
+    pub(super) is_operators: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -265,16 +269,19 @@ fn app(seen: &UpstreamSeen, spread: Option<&Spread>) -> AppStatus {
 }
 
 fn wechat_error(((call, errcode), seen): ((Call, String), Tallied)) -> WeChatError {
-    let meaning = errcode.parse().ok().map(|code| {
-        let errcode = Errcode { code, rid: None };
-        errcode.meaning()
+    let known = errcode.parse().ok().map(|code| Errcode {
+        side: call.side(),
+        code,
+        rid: None,
     });
+    let who = known.as_ref().map(|errcode| errcode.meaning().who());
     WeChatError {
         call: call.as_str(),
         errcode,
         count: seen.count,
         last: seconds(seen.last),
-        advice: meaning.map(Meaning::advice),
+        advice: known.as_ref().map(Errcode::advice),
+        is_operators: who == Some(Who::Operator),
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Holds always: a failure is logged here, once; a snapshot page's visitor opens
 //! no session but one of that kind, and only where the route takes it; one who
-//! granted less than was asked opens none; nobody is let in whose tokens a route
+//! granted less than was asked, or has not the id that was asked for, opens none;
+//! nobody is let in whose tokens a route
 //! needs and nobody kept.
 
 use std::collections::HashMap;
@@ -17,8 +18,8 @@ use crate::reply::Trouble;
 use crate::route::{LoginAccount, Need};
 use crate::session::{Millis, Now, Session, Sessions, Terms};
 use crate::tokens::Keeper;
-use crate::wechat::errcode::Who;
-use crate::wechat::{Api, ApiError, Code, Grant, Meaning, Profile, Scope};
+use crate::wechat::errcode::{Side, Who};
+use crate::wechat::{Api, ApiError, Code, Errcode, Grant, Meaning, Profile, Scope, Visitor};
 
 /// Why an exchange opened no session.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub(super) enum Failure {
     Snapshot,
     /// Less than the route needs.
     GrantedLess,
+    /// No unionid, which the route needs.
+    NoUnionId,
     /// This login has brought too many codes.
     TooManyCodes,
     /// The store, which is to keep the visitor's tokens, does not answer.
@@ -43,7 +46,12 @@ pub(super) fn seconds(now: Millis) -> Now {
 }
 
 /// What an error of WeChat's leads to.
-pub(super) fn consequence(meaning: Meaning) -> Trouble {
+pub(super) fn consequence(code: &Errcode) -> Trouble {
+    let meaning = code.meaning();
+    // Their pages name menus of WeChat's console, where a corp's app has none.
+    if code.side == Side::WeCom && meaning.who() == Who::Operator {
+        return Trouble::CorpBroken;
+    }
     match meaning {
         Meaning::Busy => Trouble::NoAnswer,
         // Of tokens WeChat has nothing to say here: nothing came of the code.
@@ -100,7 +108,15 @@ impl Work<'_> {
         }
         let profile = match asked {
             Scope::Base => None,
-            Scope::Userinfo => self.profile(&grant).await,
+            Scope::Userinfo => Some(self.profile(&grant).await),
+        };
+        let profile = match profile {
+            // Whoever could not be asked about is not said to have no unionid.
+            Some(Err(failure)) if self.need.unionid && grant.unionid().is_none() => {
+                return Err(failure);
+            }
+            Some(told) => told.ok(),
+            None => None,
         };
         let now = seconds(self.now);
         let terms = Terms {
@@ -111,6 +127,9 @@ impl Work<'_> {
             .sessions
             .open(self.host, self.account, &grant, terms, profile, now)
             .map_err(|_| Failure::Internal)?;
+        if !self.need.is_named_by(session.has()) {
+            return Err(self.no_unionid());
+        }
         if session.has().tokens {
             let tokens = grant
                 .tokens()
@@ -132,16 +151,31 @@ impl Work<'_> {
         Ok(session)
     }
 
+    /// An operator's mistake: the account is bound to no open platform account.
+    fn no_unionid(&self) -> Failure {
+        let account = self.account.name.as_str();
+        if let Some(before) = self.complaints.note(account, NO_UNIONID) {
+            error!(
+                account,
+                before,
+                "WeChat gave no unionid, which a route with identity = \"unionid\" needs: bind the account to an open platform account \
+                 (微信开放平台, open.weixin.qq.com > 管理中心), the same for all accounts of the route"
+            );
+        }
+        Failure::NoUnionId
+    }
+
     /// The visitor is known; without a profile the app knows less of them.
-    async fn profile(&self, grant: &Grant) -> Option<Profile> {
-        let told = match grant.tokens() {
-            Ok(tokens) => {
-                let (account, openid) = (&self.account.wechat, grant.openid());
+    async fn profile(&self, grant: &Grant) -> Result<Profile, Failure> {
+        let told = match (grant.tokens(), grant.visitor()) {
+            (Ok(tokens), Visitor::OpenId(openid)) => {
+                let account = &self.account.wechat;
                 self.api.profile(account, tokens.access(), openid).await
             }
-            Err(error) => Err(error),
+            (Ok(_), Visitor::Member(_)) => Err(ApiError::Garbled("a member has no profile")),
+            (Err(error), _) => Err(error),
         };
-        told.map_err(|error| self.failed("profile", error)).ok()
+        told.map_err(|error| self.failed("profile", error))
     }
 
     /// Logged once, here: the rest of the way only decides what is shown.
@@ -158,6 +192,9 @@ impl Work<'_> {
         Failure::Api(api_error)
     }
 }
+
+/// What stands for WeChat's number where it gave no unionid.
+const NO_UNIONID: i64 = i64::MIN;
 
 /// How often a mistake that one word mends is told.
 const TOLD: Duration = Duration::from_secs(60);

@@ -68,13 +68,13 @@ impl Callbacks {
             Opens::Session | Opens::SessionThenPayer(_) => {
                 Some(self.sessions.write(session, account, seconds(now)))
             }
-            Opens::Payer(id) => match self.main(asked, &login, id, now) {
-                Some(main) => {
-                    let payer = Payer::beside(&main, session);
-                    Some(self.sessions.write_payer(&payer, account, seconds(now)))
+            Opens::Payer(id) => {
+                let main = self.main(asked, &login, id, now);
+                match main.and_then(|main| Payer::beside(&main, session)) {
+                    Some(payer) => Some(self.sessions.write_payer(&payer, account, seconds(now))),
+                    None => return self.leave(asked, login, WITHOUT_SESSION, now),
                 }
-                None => return self.leave(asked, login, WITHOUT_SESSION, now),
-            },
+            }
             Opens::Ticket => None,
         };
         info!(host = %login.host, account = account.name.as_str(), "{said}");
@@ -204,19 +204,22 @@ impl Callbacks {
         let Decided::Route(route) = self.routes.decide(host, self.routes.home(host)) else {
             return true;
         };
-        let Some(account) = (route.account.as_ref()).filter(|_| route.auth == Auth::Required)
-        else {
+        if route.accounts.is_empty() || route.auth != Auth::Required {
             return true;
-        };
+        }
         let lines = || asked.cookie_lines();
-        let Ok(carried) = self.sessions.read(lines(), host, account, now) else {
+        let enough = |account: &Arc<LoginAccount>| {
+            let carried = self.sessions.read(lines(), host, account, now).ok()?;
+            let need = route.need(account.wechat.kind());
+            (need.is_met_by(carried.session.has())).then_some(carried.session)
+        };
+        let Some(session) = &route.accounts.all().iter().find_map(enough) else {
             return false;
         };
-        let session = &carried.session;
         let unknown = |pays: &Arc<LoginAccount>| {
             let known = (self.sessions).read_payer(lines(), host, pays, session, now);
             known.is_err() && route.leads_to_wechat(asked)
         };
-        route.need().is_met_by(session.has()) && !route.pay_account.as_ref().is_some_and(unknown)
+        !route.pay_account.as_ref().is_some_and(unknown)
     }
 }

@@ -16,6 +16,7 @@ use super::{Flight, REPLAY};
 use crate::session::{Session, Sessions};
 use crate::signing::{Keyring, Purpose};
 use crate::store::{Key, Store, Unavailable};
+use crate::wechat::errcode::Side;
 use crate::wechat::{ApiError, Errcode};
 
 /// What stands in the place of an answer that is not there yet.
@@ -31,12 +32,14 @@ enum Told {
     Session(Vec<u8>),
     Snapshot,
     GrantedLess,
+    NoUnionId,
     TooManyCodes,
     Store,
     Internal,
     NotSent,
     NoAnswer,
     Errcode(i64, Option<String>),
+    CorpErrcode(i64, Option<String>),
 }
 
 impl Told {
@@ -45,6 +48,7 @@ impl Told {
             Ok(session) => Self::Session(Sessions::pack(session)),
             Err(Failure::Snapshot) => Self::Snapshot,
             Err(Failure::GrantedLess) => Self::GrantedLess,
+            Err(Failure::NoUnionId) => Self::NoUnionId,
             Err(Failure::TooManyCodes) => Self::TooManyCodes,
             Err(Failure::Store) => Self::Store,
             Err(Failure::Internal) => Self::Internal,
@@ -52,27 +56,33 @@ impl Told {
             Err(Failure::Api(ApiError::NoAnswer(_) | ApiError::Late(_) | ApiError::Garbled(_))) => {
                 Self::NoAnswer
             }
-            Err(Failure::Api(ApiError::Errcode { code, .. })) => {
-                Self::Errcode(code.code, code.rid.clone())
-            }
+            Err(Failure::Api(ApiError::Errcode { code, .. })) => match code.side {
+                Side::WeChat => Self::Errcode(code.code, code.rid.clone()),
+                Side::WeCom => Self::CorpErrcode(code.code, code.rid.clone()),
+            },
         }
     }
 
     fn result(self) -> Result<Session, Failure> {
         let elsewhere = || "another instance asked".to_owned();
+        let errcode = |side, code, rid| {
+            Failure::Api(ApiError::Errcode {
+                code: Errcode { side, code, rid },
+                message: elsewhere(),
+            })
+        };
         Err(match self {
             Self::Session(packed) => return Sessions::unpack(&packed).ok_or(Failure::Internal),
             Self::Snapshot => Failure::Snapshot,
             Self::GrantedLess => Failure::GrantedLess,
+            Self::NoUnionId => Failure::NoUnionId,
             Self::TooManyCodes => Failure::TooManyCodes,
             Self::Store => Failure::Store,
             Self::Internal => Failure::Internal,
             Self::NotSent => Failure::Api(ApiError::NotSent(elsewhere())),
             Self::NoAnswer => Failure::Api(ApiError::NoAnswer(elsewhere())),
-            Self::Errcode(code, rid) => Failure::Api(ApiError::Errcode {
-                code: Errcode { code, rid },
-                message: elsewhere(),
-            }),
+            Self::Errcode(code, rid) => errcode(Side::WeChat, code, rid),
+            Self::CorpErrcode(code, rid) => errcode(Side::WeCom, code, rid),
         })
     }
 }

@@ -246,7 +246,7 @@ impl Callbacks {
             .take_over(session, &login.host, account, now)
             .map_err(NoSession::reason)?;
         let enough = match session.is_snapshot() {
-            true => self.admits_snapshots(login, millis),
+            true => self.admits_snapshots(login, millis) && login.need.is_named_by(session.has()),
             false => login.is_met_by(&session),
         };
         if enough {

@@ -2,20 +2,22 @@
 //! take, and its secret was read, or is another gateway's (see `clients`).
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use toml::Spanned;
 
 use super::clients::{ClientKey, plan_clients, plan_via};
-use super::{AccountTable, Mistakes};
+use super::{AccountTable, KindName, Mistakes};
 use crate::cookies::CookieSettings;
 use crate::origin::PublicScheme;
 use crate::route::{AccountName, Holder, LoginAccount};
-use crate::wechat::Account;
 use crate::wechat::account::{
-    self, API_BASE_URL, API_FALLBACK_URL, BaseUrl, HopOptions, OPEN_BASE_URL, Parts, VerifyFile,
+    self, API_BASE_URL, API_FALLBACK_URL, BaseUrl, CORP_API_BASE_URL, HopOptions, OPEN_BASE_URL,
+    Parts, VerifyFile,
 };
+use crate::wechat::{Account, Kind};
 
 /// An account, as a list shows it.
 #[derive(Debug)]
@@ -90,6 +92,7 @@ fn plan_here(
     let (app_secret, callback_origin) =
         (table.app_secret.as_ref()?, table.callback_origin.as_ref()?);
     let origin_place = callback_origin.span();
+    let kind = kind(table, &origin_place, mistakes);
     // With a test account it is a warning: see `Plan::warnings`.
     if !table.sandbox && callback_origin.get_ref().scheme() != scheme {
         let message = format!(
@@ -111,26 +114,38 @@ fn plan_here(
             mistakes.at(&base_url.span(), "is http, over which anybody on the way reads the app secret; expected https, or sandbox = true for a simulator");
         }
     }
-    let origin = account::acceptable_origin(callback_origin.get_ref(), table.sandbox)
+    // Without its number a corp's app is judged as what it is all the same.
+    let judged = kind.unwrap_or(match table.kind {
+        KindName::Official => Kind::Official,
+        KindName::Website | KindName::WeCom => Kind::Website,
+    });
+    let origin = callback_origin.get_ref();
+    let origin = account::acceptable_origin(origin, judged, table.sandbox)
         .map_err(|error| mistakes.at(&origin_place, error.to_string()));
     let secret = (app_secret.get_ref().read(base))
         .map_err(|error| mistakes.at(&app_secret.span(), error.to_string()));
     let given = |url: &Option<Spanned<BaseUrl>>| url.as_ref().map(|url| url.get_ref().clone());
-    let on = |option: &Option<Spanned<bool>>| option.as_ref().is_some_and(|on| *on.get_ref());
     // WeChat's second host is for WeChat's first alone.
     let own_fallback = table
         .api_base_url
         .is_none()
-        .then(|| BaseUrl::wechat(API_FALLBACK_URL));
-    let (Ok(()), Ok(app_secret)) = (origin, secret) else {
+        .then(|| BaseUrl::wechat(API_FALLBACK_URL))
+        .filter(|_| table.kind != KindName::WeCom);
+    let api_base = match table.kind {
+        KindName::Official | KindName::Website => API_BASE_URL,
+        KindName::WeCom => CORP_API_BASE_URL,
+    };
+    let (Ok(()), Ok(app_secret), Some(kind)) = (origin, secret, kind) else {
         return None;
     };
+    let on = |setting: &Option<Spanned<bool>>| setting.as_ref().is_some_and(|on| *on.get_ref());
     let wechat = Account::new(Parts {
+        kind,
         app_id: table.app_id.clone(),
         app_secret,
         callback_origin: callback_origin.get_ref().clone(),
         open_base: given(&table.open_base_url).unwrap_or_else(|| BaseUrl::wechat(OPEN_BASE_URL)),
-        api_base: given(&table.api_base_url).unwrap_or_else(|| BaseUrl::wechat(API_BASE_URL)),
+        api_base: given(&table.api_base_url).unwrap_or_else(|| BaseUrl::wechat(api_base)),
         api_fallback: given(&table.api_fallback_url).or(own_fallback),
         lang: table
             .lang
@@ -144,4 +159,60 @@ fn plan_here(
         },
     });
     Some((wechat, Holder::Here(clients)))
+}
+
+/// What kind of account it is; `None` with a setting that is missing or means
+/// nothing there.
+fn kind(table: &AccountTable, origin: &Range<usize>, mistakes: &mut Mistakes) -> Option<Kind> {
+    let place = |setting: &Option<Spanned<bool>>| setting.as_ref().map(Spanned::span);
+    let hops = [
+        ("force_popup", place(&table.force_popup)),
+        ("force_snapshot", place(&table.force_snapshot)),
+        ("connect_redirect", place(&table.connect_redirect)),
+    ];
+    let fallback = table.api_fallback_url.as_ref().map(Spanned::span);
+    let of_corp = [
+        ("lang", table.lang.as_ref().map(Spanned::span)),
+        ("api_fallback_url", fallback),
+    ];
+    let agent = table.agent_id.as_ref();
+    let (found, ignored): (_, Vec<_>) = match table.kind {
+        KindName::Official => ("official", Vec::new()),
+        KindName::Website => ("website", hops.to_vec()),
+        KindName::WeCom => ("wecom", hops.into_iter().chain(of_corp).collect()),
+    };
+    let mut fits = true;
+    for (setting, place) in ignored {
+        let Some(place) = place else { continue };
+        fits = false;
+        let why = match setting {
+            "lang" => "a corp's visitors have no profile here",
+            "api_fallback_url" => "WeCom has one host for calls",
+            _ => "only an official account's link has it",
+        };
+        mistakes.at(
+            &place,
+            format!("{setting} stands beside kind = \"{found}\", and {why}; expected no {setting}"),
+        );
+    }
+    let kind = match (table.kind, agent) {
+        (KindName::WeCom, Some(agent)) => Kind::WeCom(agent.get_ref().0),
+        (KindName::WeCom, None) => {
+            mistakes.at(
+                origin,
+                "this account has kind = \"wecom\" and no agent_id; expected agent_id = \"1000002\", the app's AgentId as WeCom's console shows it",
+            );
+            return None;
+        }
+        (KindName::Official | KindName::Website, Some(agent)) => {
+            mistakes.at(
+                &agent.span(),
+                format!("agent_id stands beside kind = \"{found}\", which has no such number; expected no agent_id, or kind = \"wecom\""),
+            );
+            return None;
+        }
+        (KindName::Official, None) => Kind::Official,
+        (KindName::Website, None) => Kind::Website,
+    };
+    fits.then_some(kind)
 }

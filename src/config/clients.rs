@@ -88,7 +88,8 @@ pub(super) fn plan_via(
     mistakes: &mut Mistakes,
 ) -> Option<(Account, Holder)> {
     let mut good = nothing_of_wechats(table, mistakes);
-    if let Err(error) = acceptable_origin(via.get_ref(), table.sandbox) {
+    if let Err(error) = acceptable_origin(via.get_ref(), table.kind.held_elsewhere(), table.sandbox)
+    {
         let text = error.to_string();
         mistakes.at(
             &via.span(),
@@ -118,7 +119,11 @@ pub(super) fn plan_via(
         client: client.get_ref().clone(),
         key: ring,
     }));
-    let account = Account::held_elsewhere(table.app_id.clone(), via.get_ref().clone());
+    let account = Account::held_elsewhere(
+        table.kind.held_elsewhere(),
+        table.app_id.clone(),
+        via.get_ref().clone(),
+    );
     good.then_some((account, holder))
 }
 
@@ -129,6 +134,7 @@ fn nothing_of_wechats(table: &AccountTable, mistakes: &mut Mistakes) -> bool {
     }
     let found = [
         ("app_secret", place(&table.app_secret)),
+        ("agent_id", place(&table.agent_id)),
         ("callback_origin", place(&table.callback_origin)),
         ("open_base_url", place(&table.open_base_url)),
         ("api_base_url", place(&table.api_base_url)),

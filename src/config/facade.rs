@@ -15,7 +15,7 @@ use crate::facade::{App, Facade, MIN_SECRET};
 use crate::origin::{Host, PublicOrigin, PublicScheme};
 use crate::route::{AccountName, HostPattern};
 use crate::secret::{Secret, SecretSource};
-use crate::wechat::AppId;
+use crate::wechat::{AppId, Kind};
 
 /// `[facade]`.
 #[derive(Debug, Deserialize)]
@@ -123,16 +123,28 @@ fn plan_app(
     if let Ok(secret) = &secret {
         judge_secret(secret, &table.app_secret, others, around, mistakes);
     }
-    // Official accounts alone: there is no other kind, and none could be asked as this
-    // is asked by its link.
     let account = around
         .accounts
         .iter()
         .find(|planned| planned.account.name == *table.account.get_ref());
     let Some(account) = account else {
-        unknown_account(&table.account, around.declared, mistakes);
+        let name = &table.account;
+        unknown_account(name.get_ref(), name.span(), around.declared, mistakes);
         return None;
     };
+    // An app's link is an official account's.
+    let kind = account.account.wechat.kind();
+    if kind != Kind::Official {
+        mistakes.at(
+            &table.account.span(),
+            format!(
+                "found \"{}\", which has kind = \"{}\", while such apps speak to official accounts; expected an account with kind = \"official\"",
+                table.account.get_ref().as_str(),
+                kind.name()
+            ),
+        );
+        return None;
+    }
     Some(App {
         name: table.name.into_inner(),
         app_id: table.app_id.into_inner(),

@@ -6,17 +6,18 @@
 use std::sync::Arc;
 
 use super::mistakes::Declared;
-use super::resolve::Accounts;
+use super::resolve::Accounts as Known;
 use super::routes::unknown_account;
 use super::{Mistakes, RouteTable};
-use crate::route::{Auth, LoginAccount};
+use crate::route::{Accounts, Auth, LoginAccount};
+use crate::wechat::Kind;
 
-/// The account under which visitors of the route in `table` pay, whose account is
-/// `account`; `Err` after a mistake.
+/// The account under which visitors of the route in `table` pay, whose accounts are
+/// `accounts`; `Err` after a mistake.
 pub(super) fn plan_pay_account(
     table: &RouteTable,
-    account: Option<&Arc<LoginAccount>>,
-    known: &Accounts,
+    accounts: &Accounts,
+    known: &Known,
     declared: &Declared,
     mistakes: &mut Mistakes,
 ) -> Result<Option<Arc<LoginAccount>>, ()> {
@@ -28,21 +29,29 @@ pub(super) fn plan_pay_account(
         Err(())
     };
     let found = name.get_ref().as_str();
-    let Some(account) = account.filter(|_| table.auth != Auth::None) else {
+    if accounts.is_empty() || table.auth == Auth::None {
         return wrong(format!(
             "found \"{found}\" on a route that knows no visitor; expected account = \"NAME\" beside it and auth = \"required\" or \"optional\", or no pay_account"
         ));
-    };
-    if account.name == *name.get_ref() {
+    }
+    let same = |account: &&Arc<LoginAccount>| account.name == *name.get_ref();
+    if accounts.all().iter().any(|account| same(&account)) {
         return wrong(format!(
             "found \"{found}\", which is the route's account already: X-WeChat-OpenId tells that openid; expected another account, or no pay_account"
         ));
     }
     let Some(pays) = known.get(name.get_ref()) else {
-        unknown_account(name, declared, mistakes);
+        unknown_account(name.get_ref(), name.span(), declared, mistakes);
         return Err(());
     };
-    if pays.wechat.app_id() == account.wechat.app_id() {
+    if pays.wechat.kind() != Kind::Official {
+        return wrong(format!(
+            "found \"{found}\" of kind \"{}\", with which nobody can be asked in silence; expected an official account, or no pay_account",
+            pays.wechat.kind().name()
+        ));
+    }
+    let alike = |own: &&Arc<LoginAccount>| own.wechat.app_id() == pays.wechat.app_id();
+    if let Some(account) = accounts.all().iter().find(alike) {
         return wrong(format!(
             "found \"{found}\", whose app_id is that of \"{}\", the route's account: X-WeChat-OpenId tells that openid already; expected an account with another app_id, or no pay_account",
             account.name.as_str()

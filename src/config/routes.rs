@@ -1,5 +1,6 @@
 //! A route's table becomes a route: its account exists, and what is said of it
-//! fits together.
+//! fits together. A route of several accounts has at most one for each kind of
+//! browser.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,18 +9,21 @@ use http::HeaderName;
 use toml::Spanned;
 
 use super::mistakes::Declared;
+use super::names::AccountNames;
 use super::pay::plan_pay_account;
-use super::resolve::Accounts;
+use super::resolve::Accounts as Known;
 use super::upstream::plan_upstream;
 use super::{Mistakes, RouteTable};
 use crate::cookies::CookieSettings;
 use crate::limits::BodySize;
-use crate::route::{AccountName, Auth, HostPattern, LoginAccount, Route, SessionCookie};
-use crate::wechat::Scope;
+use crate::route::{
+    AccountName, Accounts, Auth, HostPattern, Identity, LoginAccount, Route, SessionCookie, Twins,
+};
+use crate::wechat::{Browser, Scope};
 
 /// What all routes are judged by.
 pub(super) struct Around<'a> {
-    pub(super) known: &'a Accounts,
+    pub(super) known: &'a Known,
     pub(super) declared: &'a Declared,
     pub(super) cookies: &'a CookieSettings,
     /// Where relative paths begin.
@@ -43,21 +47,16 @@ pub(super) fn plan_route(
     if mistakes.has_gaps(&place) {
         return None;
     }
-    let account = match &table.account {
-        Some(name) => match known.get(name.get_ref()) {
-            Some(account) => Some(Arc::clone(account)),
-            None => {
-                unknown_account(name, declared, mistakes);
-                return None;
-            }
-        },
+    let accounts = match &table.account {
+        Some(names) => accounts(names, known, declared, mistakes)?,
         None if table.auth != Auth::None => {
             mistakes.at(&place, "this route has no account to log visitors in with; expected account = \"NAME\" of a table [accounts.NAME], or auth = \"none\"");
             return None;
         }
-        None => None,
+        None => Accounts::default(),
     };
-    let pay_account = plan_pay_account(&table, account.as_ref(), known, declared, mistakes).ok()?;
+    let pay_account = plan_pay_account(&table, &accounts, known, declared, mistakes).ok()?;
+    judge_kinds(&table, &accounts, mistakes)?;
     let assertion = table.assertion.as_ref().is_some_and(|on| *on.get_ref());
     if let Some(on) = table
         .assertion
@@ -96,29 +95,31 @@ pub(super) fn plan_route(
         mistakes.at(&place, "found beside auth = \"none\", where no visitor is known; expected auth = \"required\" or \"optional\", or none of profile_ttl, verify_every and access_token");
         return None;
     }
-    if let Some(account) = account.as_ref().filter(|account| account.via().is_some())
-        && !judge_via(&table, account, remarks, mistakes)
-    {
+    let mut by_way = accounts
+        .all()
+        .iter()
+        .filter(|account| account.via().is_some());
+    if !by_way.all(|account| judge_via(&table, account, remarks, mistakes)) {
         return None;
     }
     if !judge_unsent(&table, mistakes) {
         return None;
     }
     let host = table.host.into_inner();
-    for account in account.iter().chain(&pay_account) {
-        let HostPattern::Below(domain) = &host else {
-            continue;
-        };
+    let asks = table.auth != Auth::None;
+    let all = accounts.all().iter().chain(&pay_account);
+    for account in all.filter(|_| asks) {
         // Another gateway has a list of hosts.
-        let listed = account.via().is_some();
-        if table.auth == Auth::None || listed || returns_to(&host, account, cookies) {
-            continue;
+        if let HostPattern::Below(domain) = &host
+            && account.via().is_none()
+            && !returns_to(&host, account, cookies)
+        {
+            let callback = account.wechat.callback_origin().host();
+            remarks.push(format!(
+                "visitors of \"{host}\" log in by way of {callback}: whoever can run any host below {domain}, here or elsewhere, can be given \
+                 a visitor's session; list the hosts one by one, or be sure of all of them"
+            ));
         }
-        let callback = account.wechat.callback_origin().host();
-        remarks.push(format!(
-            "visitors of \"{host}\" log in by way of {callback}: whoever can run any host below {domain}, here or elsewhere, can be given \
-             a visitor's session; list the hosts one by one, or be sure of all of them"
-        ));
     }
     let upstream = plan_upstream(&table.upstream, base, remarks, mistakes)?;
     Some(Route {
@@ -127,9 +128,10 @@ pub(super) fn plan_route(
         path: table.path,
         upstream,
         auth: table.auth,
-        account,
+        accounts,
         pay_account,
         scope: table.scope,
+        identity: table.identity.map(Spanned::into_inner).unwrap_or_default(),
         outside_wechat: table.outside_wechat,
         session_cookie: table.session_cookie,
         snapshot: table.snapshot,
@@ -213,12 +215,104 @@ fn judge_unsent(table: &RouteTable, mistakes: &mut Mistakes) -> bool {
     ignored.iter().all(|(_, is_set)| !is_set)
 }
 
+/// The accounts of `names`; `None` with a mistake, which is told.
+fn accounts(
+    names: &Spanned<AccountNames>,
+    known: &Known,
+    declared: &Declared,
+    mistakes: &mut Mistakes,
+) -> Option<Accounts> {
+    let mut found = Vec::new();
+    for name in names.get_ref().all() {
+        match known.get(name) {
+            Some(account) => found.push(Arc::clone(account)),
+            None => unknown_account(name, names.span(), declared, mistakes),
+        }
+    }
+    if found.len() < names.get_ref().all().len() {
+        return None;
+    }
+    match Accounts::new(found) {
+        Ok(accounts) => Some(accounts),
+        Err(Twins { first, second }) => {
+            let message = format!(
+                "found \"{}\" and \"{}\", which are both of kind \"{}\": no browser could choose between them; expected at most one of each kind",
+                first.name.as_str(),
+                second.name.as_str(),
+                first.wechat.kind().name()
+            );
+            mistakes.at(&names.span(), message);
+            None
+        }
+    }
+}
+
+/// Whether what is asked of visitors can be had with every kind of account that
+/// the route has.
+fn judge_kinds(table: &RouteTable, accounts: &Accounts, mistakes: &mut Mistakes) -> Option<()> {
+    let corp = accounts.of(Browser::WeCom);
+    let official = accounts.of(Browser::WeChat);
+    if let Some(identity) = &table.identity
+        && *identity.get_ref() == Identity::UnionId
+    {
+        let mistake = match (corp, official) {
+            _ if table.auth == Auth::None => Some(
+                "auth = \"none\", where no visitor is known; expected auth = \"required\" or \"optional\", or no identity".to_owned(),
+            ),
+            (Some(corp), _) => Some(format!(
+                "the account \"{}\" of kind \"wecom\", whose members have no unionid; expected identity = \"openid\", or a route of its own for WeCom",
+                corp.name.as_str()
+            )),
+            (None, Some(_)) if table.scope == Scope::Base => Some(
+                "scope = \"snsapi_base\", with which WeChat gives no unionid; expected scope = \"snsapi_userinfo\", or identity = \"openid\"".to_owned(),
+            ),
+            _ => None,
+        };
+        if let Some(mistake) = mistake {
+            mistakes.at(
+                &identity.span(),
+                format!("found \"unionid\" beside {mistake}"),
+            );
+            return None;
+        }
+    }
+    let Some(corp) = corp else {
+        return Some(());
+    };
+    let access = table.access_token.as_ref().filter(|on| *on.get_ref());
+    let tokens = [
+        table.profile_ttl.as_ref().map(Spanned::span),
+        table.verify_every.as_ref().map(Spanned::span),
+        access.map(Spanned::span),
+    ];
+    let name = corp.name.as_str();
+    if let Some(place) = tokens.into_iter().flatten().next() {
+        mistakes.at(
+            &place,
+            format!("found beside the account \"{name}\" of kind \"wecom\", whose visitors have no tokens; expected none of profile_ttl, verify_every and access_token, or a route of its own for WeCom"),
+        );
+        return None;
+    }
+    if let Some(names) = &table.account
+        && table.scope == Scope::Userinfo
+        && accounts.all().len() == 1
+    {
+        mistakes.at(
+            &names.span(),
+            format!("found \"{name}\" of kind \"wecom\" alone beside scope = \"snsapi_userinfo\": its visitors have no profile; expected no scope"),
+        );
+        return None;
+    }
+    Some(())
+}
+
 pub(super) fn unknown_account(
-    name: &Spanned<AccountName>,
+    name: &AccountName,
+    place: std::ops::Range<usize>,
     declared: &Declared,
     mistakes: &mut Mistakes,
 ) {
-    let found = name.get_ref().as_str();
+    let found = name.as_str();
     if declared.contains(found) {
         // Its own table was found wanting, and that was told.
         return;
@@ -231,7 +325,7 @@ pub(super) fn unknown_account(
         format!("expected one of: {}", names.join(", "))
     };
     mistakes.at(
-        &name.span(),
+        &place,
         format!("found \"{found}\", which is no account; {known}"),
     );
 }

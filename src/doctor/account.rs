@@ -7,7 +7,7 @@ use super::Report;
 use crate::config::{Plan, PlannedAccount};
 use crate::route::LoginAccount;
 use crate::wechat::api::{Bounds, Probe, reason};
-use crate::wechat::{Api, ApiError, Meaning};
+use crate::wechat::{AgentId, Api, ApiError, Kind, Meaning};
 
 /// How long an answer may take before it is told.
 const SLOW: Duration = Duration::from_secs(3);
@@ -32,9 +32,7 @@ impl Look {
     pub(super) fn new(planned: &PlannedAccount, plan: &Plan) -> Self {
         let account = &planned.account;
         let profile = plan.listed.iter().any(|route| {
-            let own = route.account.as_ref();
-            own.is_some_and(|own| own.name == account.name)
-                && route.scope == crate::wechat::Scope::Userinfo
+            route.accounts.has(account) && route.scope == crate::wechat::Scope::Userinfo
         });
         Self {
             place: format!("accounts.{}", account.name.as_str()),
@@ -69,6 +67,17 @@ impl Look {
 
     fn shape(&self, report: &mut Report) {
         let found = self.account.wechat.app_id().as_str();
+        if let Kind::WeCom(_) = self.account.wechat.kind() {
+            let good = found.starts_with("ww") || found.starts_with("wx");
+            let place = format!("{}.app_id", self.place);
+            return match good {
+                true => report.good(place, format!("{found} looks like a CorpID")),
+                false => report.doubt(
+                    place,
+                    format!("found \"{found}\"; a real CorpID begins with ww, as WeCom's console shows it (我的企业 > 企业信息)"),
+                ),
+            };
+        }
         let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         let good = found
             .strip_prefix("wx")
@@ -96,7 +105,7 @@ impl Look {
             let place = format!("{}.{setting}", self.place);
             let probe = api.probe(&self.account.wechat, base).await;
             match &probe.answer {
-                ApiError::NotSent(why) | ApiError::NoAnswer(why) | ApiError::Late(why) => {
+                Err(ApiError::NotSent(why) | ApiError::NoAnswer(why) | ApiError::Late(why)) => {
                     let text = format!(
                         "{host} cannot be asked ({why}); see the machine's DNS, its firewall, and an outgoing proxy (HTTPS_PROXY)"
                     );
@@ -105,13 +114,13 @@ impl Look {
                         false => report.doubt(place, text),
                     }
                 }
-                ApiError::Garbled(why) => report.bad(
+                Err(ApiError::Garbled(why)) => report.bad(
                     place,
                     format!(
                         "{host} answers with what is not WeChat's ({why}); is something in between?"
                     ),
                 ),
-                ApiError::Errcode { .. } => {
+                Ok(()) | Err(ApiError::Errcode { .. }) => {
                     report.good(
                         place,
                         format!("{host} answers in {} ms", probe.took.as_millis()),
@@ -140,9 +149,14 @@ impl Look {
     /// What the answer to nobody's code tells of the account.
     fn secret(&self, probe: &Probe, report: &mut Report) {
         let place = format!("{}.app_secret", self.place);
-        let ApiError::Errcode { code, message } = &probe.answer else {
-            report.doubt(place, "could not be tried, for WeChat did not answer");
-            return;
+        let (code, message) = match &probe.answer {
+            Ok(()) => {
+                return report.good(place, "WeCom knows the CorpID and takes the app's Secret");
+            }
+            Err(ApiError::Errcode { code, message }) => (code, message),
+            Err(_) => {
+                return report.doubt(place, "could not be tried, for WeChat did not answer");
+            }
         };
         let rid = code.rid.as_deref().unwrap_or("none");
         let told = format!("errcode {} ({message}), rid {rid}", code.code);
@@ -171,6 +185,19 @@ impl Look {
             .port()
             .map(|port| format!(":{port}"))
             .unwrap_or_default();
+        match self.account.wechat.kind() {
+            Kind::Official => {}
+            Kind::Website => {
+                return report.look(
+                    "微信开放平台",
+                    format!(
+                        "授权回调域 of the website (open.weixin.qq.com, 管理中心 > 网站应用) must be exactly {}{port}, without a scheme",
+                        origin.host()
+                    ),
+                );
+            }
+            Kind::WeCom(agent) => return self.corp_console(agent, &port, report),
+        }
         let place = "WeChat's console";
         report.look(
             place,
@@ -190,6 +217,32 @@ impl Look {
                 place,
                 format!(
                     "if it asks for a file MP_verify_….txt, name it in {}.verify_files: it is served then",
+                    self.place
+                ),
+            );
+        }
+    }
+}
+
+impl Look {
+    fn corp_console(&self, agent: AgentId, port: &str, report: &mut Report) {
+        let (place, host) = (
+            "WeCom's console",
+            self.account.wechat.callback_origin().host(),
+        );
+        report.look(
+            place,
+            format!("应用管理 > the app {agent} > 网页授权及JS-SDK: 可信域名 must be exactly {host}{port}, without a scheme; else members see an error"),
+        );
+        report.look(
+            place,
+            "the app's 企业可信IP must hold this machine's outgoing address; else WeCom answers 60020 where a visitor logs in",
+        );
+        if self.verify_files == 0 {
+            report.look(
+                place,
+                format!(
+                    "if it asks for a file WW_verify_….txt, name it in {}.verify_files: it is served then",
                     self.place
                 ),
             );

@@ -16,13 +16,31 @@ use crate::login::CALLBACK_PATH;
 use crate::origin::{PublicOrigin, PublicScheme};
 use crate::route::{Auth, HostPattern, LoginAccount};
 use crate::signon::SIGN_ON_PATH;
+use crate::wechat::Kind;
 use crate::wechat::account::VerifyFile;
 use crate::wechat::api::reason;
 use crate::wechat::authorize::COMPONENT;
 
-/// How WeChat's browser calls itself.
-const WECHAT: &str =
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) MicroMessenger/8.0.60 wxgate-doctor";
+/// How the browser of a kind of account calls itself.
+fn agent(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Official => {
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) MicroMessenger/8.0.60 wxgate-doctor"
+        }
+        Kind::Website => "Mozilla/5.0 (X11; Linux x86_64) wxgate-doctor",
+        Kind::WeCom(_) => {
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) wxwork/4.1.36 MicroMessenger/7.0.1 wxgate-doctor"
+        }
+    }
+}
+
+/// The page of WeChat's that a login goes to.
+fn page(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Official | Kind::WeCom(_) => "/connect/oauth2/authorize?",
+        Kind::Website => "/connect/qrconnect?",
+    }
+}
 
 /// One host, and what is expected there.
 pub(super) struct Look {
@@ -46,10 +64,9 @@ pub(super) fn looks(planned: &PlannedAccount, plan: &Plan) -> Vec<Look> {
     let callback = account.wechat.callback_origin();
     let mut origins = vec![callback.clone()];
     for route in &plan.listed {
-        let own = route.account.as_ref();
         if let HostPattern::Exact(host) = &route.host
             && route.auth != Auth::None
-            && own.is_some_and(|own| own.name == account.name)
+            && route.accounts.has(account)
         {
             let origin = plan.routes.origin(host);
             if !origins.contains(&origin) {
@@ -73,9 +90,8 @@ impl Look {
         let callback = account.wechat.callback_origin();
         let here = account.via().is_none();
         let mut begins = plan.listed.iter().filter(|route| {
-            let own = route.account.as_ref();
             route.auth != Auth::None
-                && own.is_some_and(|own| own.name == account.name)
+                && route.accounts.has(account)
                 && match &route.host {
                     HostPattern::Exact(host) => host == origin.host(),
                     HostPattern::Below(domain) => origin.host().is_within(domain.as_str()),
@@ -117,7 +133,7 @@ impl Look {
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .user_agent(WECHAT)
+            .user_agent(agent(self.account.wechat.kind()))
             .timeout(PATIENCE)
             .build();
         let client = match client {
@@ -143,10 +159,16 @@ impl Look {
     }
 
     fn shape(&self, report: &mut Report) {
-        match crate::wechat::account::acceptable_origin(&self.origin, false) {
+        let kind = self.account.wechat.kind();
+        match crate::wechat::account::acceptable_origin(&self.origin, kind, false) {
             Ok(()) => report.good(
                 &self.place,
-                "https, no port, no IP address: WeChat takes it",
+                match kind {
+                    Kind::Official | Kind::Website => {
+                        "https, no port, no IP address: WeChat takes it"
+                    }
+                    Kind::WeCom(_) => "https, no IP address: WeCom takes it",
+                },
             ),
             // Without a sandbox the file was refused already.
             Err(error) => report.doubt(
@@ -292,7 +314,7 @@ impl Look {
             "&redirect_uri={}&",
             utf8_percent_encode(&callback, COMPONENT)
         );
-        if status != StatusCode::FOUND || !location.contains("/connect/oauth2/authorize?") {
+        if status != StatusCode::FOUND || !location.contains(page(self.account.wechat.kind())) {
             report.bad(
                 &self.place,
                 format!("a login does not begin: {status} instead of a redirect to WeChat; what does the gateway's log say?"),

@@ -52,8 +52,7 @@ impl Look {
             below: Vec::new(),
         };
         for route in &plan.listed {
-            let own = route.account.as_ref();
-            if route.auth == Auth::None || own.is_none_or(|own| own.name != account.name) {
+            if route.auth == Auth::None || !route.accounts.has(account) {
                 continue;
             }
             match &route.host {
@@ -201,6 +200,7 @@ async fn tried(
             need: Need {
                 scope: Scope::Base,
                 tokens: false,
+                unionid: false,
             },
             instead_of: None,
             snapshots: false,

@@ -22,6 +22,7 @@ use crate::route::{Auth, LoginAccount, Route};
 use crate::session::{Examined, ExaminedPayer, NoSession, Now, Told};
 use crate::signing::Look;
 use crate::signon::{Named, SIGN_ON_PATH};
+use crate::wechat::Visitor;
 
 pub(super) fn json(all: &Explanation) -> Value {
     let explained = &all.explained;
@@ -59,6 +60,8 @@ pub(super) fn json(all: &Explanation) -> Value {
 }
 
 fn routed(route: &Route, index: Option<usize>) -> Value {
+    let accounts = route.accounts.all().iter();
+    let names: Vec<&str> = accounts.map(|account| account.name.as_str()).collect();
     json!({
         "index": index,
         "host": route.host.to_string(),
@@ -69,9 +72,13 @@ fn routed(route: &Route, index: Option<usize>) -> Value {
             Auth::Optional => "optional",
             Auth::None => "none",
         },
-        "account": route.account.as_ref().map(|account| account.name.as_str()),
+        "account": match names.as_slice() {
+            [] => Value::Null,
+            [only] => json!(only),
+            several => json!(several),
+        },
         "pay_account": route.pay_account.as_ref().map(|account| account.name.as_str()),
-        "scope": route.account.as_ref().map(|_| route.scope.as_str()),
+        "scope": (!names.is_empty()).then(|| route.scope.as_str()),
     })
 }
 
@@ -110,7 +117,10 @@ fn answered(reply: &Reply) -> Value {
 /// What a visitor's hop to WeChat says, but for its state.
 fn hop(location: &str) -> Option<Value> {
     let (address, query) = location.split_once('?')?;
-    if !address.ends_with("/connect/oauth2/authorize") {
+    let is_wechats = ["/connect/oauth2/authorize", "/connect/qrconnect"]
+        .iter()
+        .any(|page| address.ends_with(page));
+    if !is_wechats {
         return None;
     }
     let value = |wanted: &str| {
@@ -200,11 +210,12 @@ impl Explanation {
             let session = &told.session;
             let said = json!({
                 "id": show_id(session.id()),
-                "openid": self.who(session.openid().as_str()),
+                "openid": session.openid().map(|id| self.who(id.as_str())),
+                "userid": session.visitor().userid().map(|id| self.who(id.as_str())),
                 "visitor": Name(told.visitor).to_string(),
                 "appid": session.app_id(),
                 "holds_for": told.place,
-                "scope": session.scope().as_str(),
+                "scope": session.scope_name(),
                 "tokens_kept": session.has().tokens,
                 "opened": moment(session.opened()),
                 "seen": moment(told.seen),
@@ -457,9 +468,12 @@ fn said(all: &Explanation, told: &Told, f: &mut fmt::Formatter<'_>) -> fmt::Resu
     let session = &told.session;
     writeln!(
         f,
-        "          id {}, openid {}, in the log {}, appid {}",
+        "          id {}, {}, in the log {}, appid {}",
         show_id(session.id()),
-        all.who(session.openid().as_str()),
+        match session.visitor() {
+            Visitor::OpenId(id) => format!("openid {}", all.who(id.as_str())),
+            Visitor::Member(id) => format!("userid {}", all.who(id.as_str())),
+        },
         Name(told.visitor),
         session.app_id()
     )?;
@@ -467,7 +481,7 @@ fn said(all: &Explanation, told: &Told, f: &mut fmt::Formatter<'_>) -> fmt::Resu
         f,
         "          holds for {}, scope {}{}",
         told.place,
-        session.scope().as_str(),
+        session.scope_name(),
         if session.has().tokens {
             ", tokens kept"
         } else {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::records::Given;
 use crate::session::{Now, Sessions};
-use crate::wechat::Scope;
+use crate::wechat::{OpenId, Scope};
 
 /// Why an app's server gets nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,7 +182,7 @@ pub fn tokens(given: &Given, refresh: Option<&str>, sessions: &Sessions, now: No
         "access_token": access,
         "expires_in": expires_in,
         "refresh_token": refresh.map_or_else(|| given.refresh(sessions, now), str::to_owned),
-        "openid": given.session.openid().as_str(),
+        "openid": given.session.openid().map(OpenId::as_str),
         "scope": given.scope.as_str(),
     });
     let unionid = given.session.unionid().filter(|_| {
@@ -205,7 +205,7 @@ pub fn profile(given: &Given) -> Result<Value, Refusal> {
     }
     let session = &given.session;
     let mut all = json!({
-        "openid": session.openid().as_str(),
+        "openid": session.openid().map(OpenId::as_str),
         "nickname": session.nickname().unwrap_or_default(),
         "sex": 0,
         "province": "",

@@ -18,7 +18,7 @@ use super::{App, Facade, Refusal};
 use crate::session::{Millis, NoSession, Now, Session, Sessions};
 use crate::signing::{self, Purpose};
 use crate::store::{Key, Store, Unavailable};
-use crate::wechat::Scope;
+use crate::wechat::{OpenId, Scope};
 
 /// How long a code is good, in milliseconds.
 const CODE_LIFE: Millis = 300_000;
@@ -253,7 +253,7 @@ impl Records<'_> {
             return Err(Refusal::TokenExpired);
         }
         let given = self.given(facade, &token, Refusal::Token, now).await?;
-        match given.session.openid().as_str() == openid {
+        match given.session.openid().map(OpenId::as_str) == Some(openid) {
             true => Ok(given),
             false => Err(Refusal::OpenId),
         }

@@ -9,6 +9,7 @@ use http::{Method, StatusCode, header};
 use serde_json::json;
 use tracing::warn;
 
+use super::browser::{elsewhere, login_account, need_of};
 use super::decide::{Decision, Permit};
 use super::pay::WITHOUT_PAYER;
 use super::{Gateway, Visit};
@@ -22,8 +23,8 @@ use crate::metrics::AccountCounts;
 use crate::origin::ReturnTo;
 use crate::reply::{Fragment, Onward, Page, Reply, Trouble};
 use crate::request::{Asked, Kind, Unreadable};
-use crate::route::{Decided, Need};
-use crate::session::Carried;
+use crate::route::{Decided, LoginAccount, Need};
+use crate::session::Session;
 use crate::wechat::calls;
 
 impl Gateway {
@@ -331,23 +332,23 @@ impl Gateway {
             visit.log.decided(Way::Refused, "no_route");
             return self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit);
         };
-        let Some(account) = &route.account else {
+        let enough = |account: &LoginAccount, session: &Session| {
+            (route.need(account.wechat.kind())).is_met_by(session.has())
+        };
+        let Some((account, found)) = self.find(asked, route, visit.now, enough) else {
             return Reply::redirect(&target);
         };
-        let session = self
-            .sessions
-            .read(asked.cookie_lines(), &asked.host, account, visit.now);
         let (mut instead_of, mut opens) = (None, Opens::for_route(route, asked));
-        let (mut account, mut need) = (account, route.need());
-        if let Ok(Carried { session, .. }) = session {
-            let needs = route.need().tokens && session.has().tokens;
-            need = route.need().and(session.has());
-            if needs && !self.keeper.has(&session).await {
+        let mut pays = None;
+        let had = found.ok().map(|carried| carried.session);
+        if let Some(session) = &had {
+            let needs = route.needs_tokens() && session.has().tokens;
+            if needs && !self.keeper.has(session).await {
                 instead_of = Some(*session.id());
-            } else if route.need().is_met_by(session.has()) {
-                match self.still_asks_who_pays(asked, route, &session, visit.now) {
-                    Some(pays) => (account, need) = (pays, Need::OPENID),
-                    None => return Reply::redirect(&target),
+            } else if enough(account, session) {
+                pays = self.still_asks_who_pays(asked, route, session, visit.now);
+                if pays.is_none() {
+                    return Reply::redirect(&target);
                 }
                 opens = Opens::Payer(*session.id());
             }
@@ -356,17 +357,20 @@ impl Gateway {
             // A picture or a script cannot log anybody in.
             return self.login_required(asked);
         }
-        if !route.leads_to_wechat(asked) {
-            let trouble = Trouble::OutsideWeChat;
+        let Some(account) = pays.or_else(|| login_account(asked, route)) else {
+            let trouble = elsewhere(route);
             visit.log.decided(Way::Refused, trouble.reason());
             return self.page(trouble, asked, &query.to, visit);
-        }
+        };
         visit.account = Some(Arc::clone(account));
         let start = login::Start {
             host: &asked.host,
             origin,
             account,
-            need,
+            need: match pays {
+                Some(_) => Need::OPENID,
+                None => need_of(route, account, had.as_ref()),
+            },
             instead_of,
             opens,
             to: query.to,
@@ -383,7 +387,7 @@ impl Gateway {
         if !cookies.is_empty() {
             for session in endpoints::all_sessions(asked, &self.routes, &self.sessions, visit.now) {
                 self.metrics
-                    .by_app_id(session.app_id())
+                    .by_app_id(session.app_id(), session.kind())
                     .sessions
                     .add_one("logged_out");
                 if let Err(error) = self.store.revoke(&session.revocation()).await {
@@ -463,8 +467,8 @@ impl Gateway {
             | Trouble::SnapshotReadOnly
             | Trouble::AskConsent
             | Trouble::KeepFragment => Onward::Link(&login),
-            Trouble::OutsideWeChat
-            | Trouble::AppDown
+            trouble if trouble.leads_elsewhere() => Onward::Link(&again),
+            Trouble::AppDown
             | Trouble::AppOut
             | Trouble::AppSlow
             | Trouble::TooOften
@@ -481,7 +485,7 @@ impl Gateway {
         let page = Page {
             trouble,
             onward,
-            address: (trouble == Trouble::OutsideWeChat).then_some(address.as_str()),
+            address: (trouble.leads_elsewhere()).then_some(address.as_str()),
             fragment,
             retry_after: visit.retry_after,
             errcode: None,

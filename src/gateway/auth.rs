@@ -143,8 +143,8 @@ impl Gateway {
                 identity::vouch_payer(&mut told, payer)?;
             }
             if permit.route().assertion {
-                let host = asked.host.as_str();
-                self.assert(&mut told, session, payer, host, visit.now)?;
+                let (who, host) = ((session, permit.route().identity), asked.host.as_str());
+                self.assert(&mut told, who, payer, host, visit.now)?;
             }
         }
         Ok(told)
@@ -156,7 +156,7 @@ impl Gateway {
         let (reason, cured) = match decision {
             Decision::Login(_, reason) | Decision::LoginRequired(reason) => (*reason, true),
             Decision::Refuse(trouble, reason) => {
-                let cured = matches!(trouble, Trouble::OutsideWeChat | Trouble::SessionEnded);
+                let cured = trouble.leads_elsewhere() || *trouble == Trouble::SessionEnded;
                 (*reason, cured)
             }
             Decision::MethodNotAllowed(_) => ("method", false),

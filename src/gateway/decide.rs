@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::Gateway;
+use super::browser::{can_use, elsewhere, send_away};
 use crate::endpoints::Endpoint;
 use crate::facade::{Call, Facade};
 use crate::login::Opens;
@@ -14,8 +15,8 @@ use crate::request::{Asked, Kind};
 use crate::revocation::SessionId;
 use crate::route::{Auth, Decided, LoginAccount, Need, Route, Snapshot};
 use crate::session::{Carried, NoSession, Now, Payer, Session};
-use crate::wechat::Scope;
 use crate::wechat::account::VerifyFile;
+use crate::wechat::{Browser, Scope};
 
 /// The evidence that a request may go to its app.
 #[derive(Debug)]
@@ -108,65 +109,70 @@ impl Gateway {
         if asked.body_length() > route.max_body.bytes() {
             return Decision::Refuse(Trouble::BodyTooLarge, Trouble::BodyTooLarge.reason());
         }
-        let account = match (&route.account, route.auth) {
-            (_, Auth::None) => return Decision::Forward(Permit::Public(Arc::clone(route))),
-            (Some(account), Auth::Required | Auth::Optional) => account,
-            // `config` makes no such route; should one exist, nobody passes.
-            (None, Auth::Required | Auth::Optional) => {
-                return Decision::Refuse(Trouble::Internal, "route_without_account");
-            }
-        };
+        if route.auth == Auth::None {
+            return Decision::Forward(Permit::Public(Arc::clone(route)));
+        }
         let welcome = route.auth == Auth::Optional;
-        let vouched = |carried| {
+        // Where a session is welcome, one may come that was opened for less, but of
+        // nobody whom the app could not name.
+        let enough = |account: &LoginAccount, session: &Session| {
+            let (need, has) = (route.need(account.wechat.kind()), session.has());
+            need.is_met_by(has) || (welcome && need.is_named_by(has))
+        };
+        let Some((account, found)) = self.find(asked, route, now, enough) else {
+            // `config` makes no such route; should one exist, nobody passes.
+            return Decision::Refuse(Trouble::Internal, "route_without_account");
+        };
+        let vouched = |account, carried| {
             let (route, account) = (Arc::clone(route), Arc::clone(account));
             Decision::Forward(Permit::Vouched(route, account, Box::new(carried)))
         };
-        let (lines, host) = (|| asked.cookie_lines(), &asked.host);
-        let found = self.sessions.read(lines(), host, account, now);
-        if let Err(why) = &found {
-            self.count_no_session(account, *why);
-        }
         match found {
             Ok(_) if asked.is_foreign_socket(self.sessions.cookies().domain()) => {
                 Decision::Refuse(Trouble::ForeignOrigin, "foreign_origin")
             }
-            Ok(carried) if welcome || route.need().is_met_by(carried.session.has()) => {
-                match &route.pay_account {
-                    None => vouched(carried),
-                    Some(pays) => self.who_pays(asked, route, (account, pays), carried, now),
-                }
-            }
+            Ok(carried) if enough(account, &carried.session) => match &route.pay_account {
+                None => vouched(account, carried),
+                Some(pays) => self.who_pays(asked, route, (account, pays), carried, now),
+            },
             Err(NoSession::Unknown) => refuse_unknown(),
             // Nobody could be let in with the session that a login ends with.
             Err(_) if !welcome && !self.sessions.ended().is_complete() => refuse_unknown(),
             found => {
-                let snapshot = match route.snapshot {
-                    Snapshot::ReadOnly => self
-                        .sessions
-                        .read_snapshot(lines(), host, account, now)
-                        .ok(),
-                    Snapshot::Page => None,
-                };
-                match (snapshot, found) {
+                match (self.snapshot(asked, route, now), found) {
                     (Some(_), _) if asked.changes_something() => {
                         let trouble = Trouble::SnapshotReadOnly;
                         Decision::Refuse(trouble, trouble.reason())
                     }
-                    (Some(carried), _) => vouched(carried),
+                    (Some((account, carried)), _) => vouched(account, carried),
+                    (None, _) if welcome => Decision::Forward(Permit::Anonymous(Arc::clone(route))),
                     // What the first session has is asked for too: it is not lost.
-                    (None, Ok(carried)) => {
-                        let need = route.need().and(carried.session.has());
-                        turn_away(asked, route, account, need, "session_has_too_little")
+                    (None, Ok(Carried { session, .. })) => {
+                        send_away(asked, route, Some(&session), "session_has_too_little")
                     }
-                    (None, Err(_)) if welcome => {
-                        Decision::Forward(Permit::Anonymous(Arc::clone(route)))
-                    }
-                    (None, Err(why)) => {
-                        turn_away(asked, route, account, route.need(), why.reason())
-                    }
+                    (None, Err(why)) => send_away(asked, route, None, why.reason()),
                 }
             }
         }
+    }
+
+    /// The session of a snapshot page's visitor, where the route takes it: only an
+    /// official account has such pages.
+    fn snapshot<'r>(
+        &self,
+        asked: &Asked<'_>,
+        route: &'r Route,
+        now: Now,
+    ) -> Option<(&'r Arc<LoginAccount>, Carried)> {
+        if route.snapshot == Snapshot::Page {
+            return None;
+        }
+        let account = route.accounts.of(Browser::WeChat)?;
+        let (lines, host) = (asked.cookie_lines(), &asked.host);
+        let found = self.sessions.read_snapshot(lines, host, account, now);
+        let carried = found.ok()?;
+        let need = route.need(account.wechat.kind());
+        (need.is_named_by(carried.session.has())).then_some((account, carried))
     }
 }
 
@@ -184,9 +190,8 @@ pub(super) fn turn_away<'a>(
     need: Need,
     reason: &'static str,
 ) -> Decision<'a> {
-    let may_go = route.leads_to_wechat(asked);
     match asked.kind() {
-        Kind::Navigation if may_go => {
+        Kind::Navigation if can_use(asked, route, account) => {
             let away = Away {
                 route: Arc::clone(route),
                 account: Arc::clone(account),
@@ -196,7 +201,7 @@ pub(super) fn turn_away<'a>(
             };
             Decision::Login(away, reason)
         }
-        Kind::Navigation => Decision::Refuse(Trouble::OutsideWeChat, reason),
+        Kind::Navigation => Decision::Refuse(elsewhere(route), reason),
         Kind::Form => Decision::Refuse(Trouble::SessionEnded, reason),
         Kind::Other => Decision::LoginRequired(reason),
     }

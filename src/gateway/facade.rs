@@ -25,7 +25,8 @@ use crate::reply::{Onward, Page, Reply, Trouble};
 use crate::request::{Asked, Kind};
 use crate::route::Need;
 use crate::session::Carried;
-use crate::wechat::Errcode;
+use crate::wechat::errcode::Side;
+use crate::wechat::{Browser, Errcode};
 
 impl Gateway {
     /// Answers a request to the facade's host.
@@ -81,6 +82,7 @@ impl Gateway {
         let need = Need {
             scope: link.scope,
             tokens: false,
+            unionid: false,
         };
         let lines = asked.cookie_lines();
         let found = self.sessions.read(lines, &asked.host, account, visit.now);
@@ -94,10 +96,13 @@ impl Gateway {
                     .await;
             }
             // What the session has is asked for too: it is not lost.
-            Ok(carried) => (need.and(carried.session.has()), "session_has_too_little"),
+            Ok(carried) => (
+                need.keeping(carried.session.has()),
+                "session_has_too_little",
+            ),
             Err(why) => (need, why.reason()),
         };
-        if !asked.inside_wechat() {
+        if asked.browser() != Browser::WeChat {
             visit.log.decided(Way::Refused, reason);
             return self.page(Trouble::OutsideWeChat, asked, &to, visit);
         }
@@ -323,7 +328,11 @@ fn wrong_link(facade: &Facade, wrong: &Wrong, visit: &mut Visit) -> Reply {
 }
 
 fn app_page(trouble: Trouble, errcode: Option<i64>, home: &str, visit: &Visit) -> Reply {
-    let errcode = errcode.map(|code| Errcode { code, rid: None });
+    let errcode = errcode.map(|code| Errcode {
+        side: Side::WeChat,
+        code,
+        rid: None,
+    });
     let page = Page {
         trouble,
         onward: Onward::Link(home),

@@ -14,7 +14,7 @@ use super::{Gateway, Visit};
 use crate::cookies::ForApp;
 use crate::identity;
 use crate::origin::Host;
-use crate::route::SessionCookie;
+use crate::route::{Identity, SessionCookie};
 use crate::session::{Now, Payer, Session};
 use crate::upstream;
 
@@ -69,7 +69,8 @@ impl Gateway {
                 identity::lend(request, access)?;
             }
             if route.assertion {
-                self.assert(request, session, permit.payer(), authority, visit.now)?;
+                let (who, payer) = ((session, route.identity), permit.payer());
+                self.assert(request, who, payer, authority, visit.now)?;
             }
         }
         Ok(())
@@ -106,7 +107,7 @@ impl Gateway {
     pub(super) fn assert(
         &self,
         request: &mut RequestHeader,
-        session: &Session,
+        (session, identity): (&Session, Identity),
         payer: Option<&Payer>,
         authority: &str,
         now: Now,
@@ -116,6 +117,6 @@ impl Gateway {
             return Error::e_explain(ErrorType::InternalError, "nothing to assert with");
         };
         let origin = self.routes.origin_at(&host, port);
-        assertions.write(request, session, payer, &origin, now)
+        assertions.write(request, (session, identity), payer, &origin, now)
     }
 }

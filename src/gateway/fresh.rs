@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use super::decide::{Away, Decision, Permit, turn_away};
+use super::browser::send_away;
+use super::decide::{Away, Decision, Permit};
 use super::{Gateway, Visit};
 use crate::reply::Trouble;
 use crate::request::{Asked, Kind};
@@ -127,8 +128,7 @@ impl<'a> Fresh<'a> {
         if self.route.auth == Auth::Optional {
             return Decision::Forward(Permit::Anonymous(Arc::clone(&self.route)));
         }
-        let need = self.route.need();
-        turn_away(asked, &self.route, &self.account, need, "consent_withdrawn")
+        send_away(asked, &self.route, None, "consent_withdrawn")
     }
 
     /// Whether the consent holds cannot be asked any more.
@@ -140,8 +140,7 @@ impl<'a> Fresh<'a> {
     }
 
     fn log_in(&self, session: &Session, asked: &Asked<'_>) -> Decision<'a> {
-        let need = self.route.need().and(session.has());
-        match turn_away(asked, &self.route, &self.account, need, "tokens_gone") {
+        match send_away(asked, &self.route, Some(session), "tokens_gone") {
             Decision::Login(away, why) => {
                 let instead_of = Some(*session.id());
                 Decision::Login(Away { instead_of, ..away }, why)

@@ -35,7 +35,11 @@ impl Gateway {
         }
         if let Decided::Route(route) = self.routes.decide(&asked.host, asked.path) {
             visit.route = Some(Arc::clone(route));
-            visit.account = visit.account.take().or_else(|| route.account.clone());
+            let about = || match route.accounts.all() {
+                [only] => Some(only),
+                _ => route.accounts.of(asked.browser()),
+            };
+            visit.account = visit.account.take().or_else(|| about().cloned());
         }
     }
 

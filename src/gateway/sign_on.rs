@@ -20,6 +20,7 @@ use crate::reply::{Onward, Page, Reply, Trouble};
 use crate::request::{Asked, Kind};
 use crate::session::Carried;
 use crate::signon::Named;
+use crate::wechat::Browser;
 
 impl Gateway {
     /// `sign-on?ask=`: a ticket for whoever has a session, WeChat for the rest.
@@ -77,9 +78,11 @@ impl Gateway {
                     None => reply,
                 };
             }
-            need = need.and(session.has());
+            need = need.keeping(session.has());
         }
-        if !asked.inside_wechat() && !ask.outside {
+        let browser = account.wechat.kind().browser();
+        let any = ask.outside && browser == Browser::WeChat;
+        if asked.browser() != browser && !any {
             // An ask that was carried to another browser: its host says what is to be done.
             visit
                 .log

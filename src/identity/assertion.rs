@@ -11,6 +11,7 @@
 //! 7519, keys as RFC 7517 and 7638 name them. A signature with a public half,
 //! and not a MAC: an app that can verify cannot sign.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
@@ -25,9 +26,11 @@ use thiserror::Error;
 use toml::Spanned;
 
 use crate::origin::PublicOrigin;
+use crate::route::Identity;
 use crate::secret::{Secret, SecretSource};
 use crate::session::{Now, Payer, Session};
 use crate::signing::key_bytes;
+use crate::wechat::Visitor;
 
 /// How long an assertion is good for, in seconds: for the way to the app and
 /// clocks that differ, and for no later request.
@@ -69,6 +72,9 @@ pub enum SignError {
     /// The claims are no JSON, which those of a session are.
     #[error("the claims cannot be written: {0}")]
     Claims(#[from] serde_json::Error),
+    /// The route asks for a unionid, and there is none: nobody is let in there so.
+    #[error("the visitor has no unionid")]
+    NoUnionId,
     /// No signature without random bytes.
     #[error("the system gives no random bytes")]
     NoRandomness,
@@ -131,11 +137,13 @@ fn thumbprint(x: &str, y: &str) -> String {
 struct Claims<'a> {
     iss: &'a str,
     aud: &'a str,
-    sub: &'a str,
+    sub: Cow<'a, str>,
     iat: Now,
     exp: Now,
     appid: &'a str,
     scope: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    userid: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unionid: Option<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -166,6 +174,18 @@ fn parse(secret: &Secret) -> Result<(EcdsaKeyPair, Jwk), KeyError> {
         .map_err(|_| KeyError::NotP256)?;
     let jwk = Jwk::of(pair.public_key().as_ref()).ok_or(KeyError::NotP256)?;
     Ok((pair, jwk))
+}
+
+/// Who is asserted, by the id that the route asks for. No openid has a colon, so
+/// that a member is nobody with such an openid.
+fn subject(session: &Session, identity: Identity) -> Option<Cow<'_, str>> {
+    Some(match (identity, session.visitor()) {
+        (Identity::UnionId, _) => Cow::Borrowed(session.unionid()?.as_str()),
+        (Identity::OpenId, Visitor::OpenId(openid)) => Cow::Borrowed(openid.as_str()),
+        (Identity::OpenId, Visitor::Member(userid)) => {
+            Cow::Owned(format!("member:{}", userid.as_str()))
+        }
+    })
 }
 
 impl Assertions {
@@ -213,7 +233,7 @@ impl Assertions {
     /// See [`SignError`].
     pub fn sign(
         &self,
-        session: &Session,
+        (session, identity): (&Session, Identity),
         payer: Option<&Payer>,
         origin: &PublicOrigin,
         now: Now,
@@ -221,11 +241,12 @@ impl Assertions {
         let claims = serde_json::to_vec(&Claims {
             iss: origin.as_str(),
             aud: origin.host().as_str(),
-            sub: session.openid().as_str(),
+            sub: subject(session, identity).ok_or(SignError::NoUnionId)?,
             iat: now,
             exp: now.saturating_add(LIFETIME),
             appid: session.app_id(),
-            scope: session.scope().as_str(),
+            scope: session.scope_name(),
+            userid: session.visitor().userid().map(|id| id.as_str()),
             unionid: session.unionid().map(|id| id.as_str()),
             snapshot: session.is_snapshot(),
             pay_openid: payer.map(|payer| payer.openid().as_str()),
@@ -249,12 +270,12 @@ impl Assertions {
     pub fn write(
         &self,
         request: &mut RequestHeader,
-        session: &Session,
+        who: (&Session, Identity),
         payer: Option<&Payer>,
         origin: &PublicOrigin,
         now: Now,
     ) -> pingora::Result<()> {
-        let token = self.sign(session, payer, origin, now).map_err(|error| {
+        let token = self.sign(who, payer, origin, now).map_err(|error| {
             pingora::Error::because(pingora::ErrorType::InternalError, "no assertion", error)
         })?;
         request.insert_header("X-WeChat-Assertion", token)
@@ -275,7 +296,8 @@ mod tests {
     fn signed(assertions: &Assertions, now: Now) -> String {
         let origin = PublicOrigin::try_from("http://shop.example.com:8080".to_owned()).unwrap();
         let session = session("shop.example.com", 1000);
-        assertions.sign(&session, None, &origin, now).unwrap()
+        let who = (&session, Identity::OpenId);
+        assertions.sign(who, None, &origin, now).unwrap()
     }
 
     fn part(token: &str, at: usize) -> Vec<u8> {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use wxgate::config::Plan;
 use wxgate::origin::PublicOrigin;
 use wxgate::store::Place;
+use wxgate::wechat::Kind;
 
 use super::{ConfigFile, load, say};
 
@@ -86,11 +87,21 @@ fn accounts(plan: &Plan) -> String {
             .map(|port| format!(":{port}"))
             .unwrap_or_default();
         text.push_str(&format!(
-            "account  {}: {}, callback {}{}; 网页授权域名 in WeChat's console: {}{port}{}\n",
+            "account  {}: {}{}, callback {}{}; {}: {}{port}{}\n",
             account.name.as_str(),
+            match account.wechat.kind() {
+                Kind::Official => String::new(),
+                Kind::Website => "website ".to_owned(),
+                Kind::WeCom(agent) => format!("app {agent} of the corp "),
+            },
             account.wechat.app_id().as_str(),
             origin.as_str(),
             wxgate::login::CALLBACK_PATH,
+            match account.wechat.kind() {
+                Kind::Official => "网页授权域名 in WeChat's console",
+                Kind::Website => "授权回调域 in 微信开放平台",
+                Kind::WeCom(_) => "可信域名 in WeCom's console",
+            },
             origin.host(),
             if planned.sandbox { " (sandbox)" } else { "" },
         ));
@@ -115,9 +126,10 @@ fn routes(plan: &Plan) -> String {
             "route {at}  {route} → {}: {}{}{}{}\n",
             route.upstream,
             route.admits(),
-            plan.by_way_of(route)
-                .map(|host| format!(" by way of {host}"))
-                .unwrap_or_default(),
+            match plan.by_way_of(route).as_slice() {
+                [] => String::new(),
+                hosts => format!(" by way of {}", hosts.join(" or ")),
+            },
             match (&route.pay_account, plan.paying_by_way_of(route)) {
                 (Some(pays), Some(host)) =>
                     format!(", paying with {} by way of {host}", pays.name.as_str()),

@@ -15,6 +15,8 @@ use super::{ConfigFile, fail, load, runtime, say};
 
 /// What WeChat's browser calls itself.
 const WECHAT: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 MicroMessenger/8.0.60";
+/// What WeCom's does.
+const WECOM: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 wxwork/4.1.36 MicroMessenger/7.0.1";
 /// What another does.
 const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64)";
 /// What a browser accepts when it opens a page.
@@ -38,11 +40,14 @@ pub(super) struct Explain {
     #[arg(long, value_name = "NAME: VALUE", value_parser = field)]
     header: Vec<(HeaderName, HeaderValue)>,
     /// What the browser calls itself.
-    #[arg(long, value_name = "TEXT", value_parser = text, conflicts_with = "inside_wechat")]
+    #[arg(long, value_name = "TEXT", value_parser = text, conflicts_with_all = ["inside_wechat", "inside_wecom"])]
     user_agent: Option<HeaderValue>,
     /// The browser is WeChat's own.
     #[arg(long)]
     inside_wechat: bool,
+    /// The browser is WeCom's (企业微信).
+    #[arg(long, conflicts_with = "inside_wechat")]
+    inside_wecom: bool,
     /// Where the connection comes from: with the address of a trusted proxy, its X-Forwarded-* are believed.
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)))]
     from: IpAddr,
@@ -113,6 +118,7 @@ fn question(arguments: Explain) -> Result<Question, String> {
     let agent = match (arguments.user_agent, arguments.inside_wechat) {
         (Some(agent), _) => Some(agent),
         (None, true) => Some(HeaderValue::from_static(WECHAT)),
+        (None, false) if arguments.inside_wecom => Some(HeaderValue::from_static(WECOM)),
         (None, false) if has(&headers, &header::USER_AGENT) => None,
         (None, false) => Some(HeaderValue::from_static(BROWSER)),
     };

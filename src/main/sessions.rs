@@ -35,8 +35,8 @@ struct Revoke {
     file: ConfigFile,
     #[command(flatten)]
     whose: Whose,
-    /// With --openid: only with this account of gateway.toml; with all of them without it.
-    #[arg(long, value_name = "NAME", requires = "openid")]
+    /// With --openid or --userid: only with this account of gateway.toml; with all of them without it.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["session", "all_before"])]
     account: Option<String>,
 }
 
@@ -49,6 +49,9 @@ struct Whose {
     /// All sessions of the visitor with this openid.
     #[arg(long, value_name = "OPENID")]
     openid: Option<String>,
+    /// All sessions of the corp's member (企业微信) with this userid.
+    #[arg(long, value_name = "USERID")]
+    userid: Option<String>,
     /// Everyone's sessions that were opened until then: "now", seconds since 1970, or 2026-01-31T12:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     all_before: Option<Moment>,
@@ -95,6 +98,7 @@ fn end(revoke: &Revoke) -> ExitCode {
     let order = Order {
         session: revoke.whose.session.clone(),
         openid: revoke.whose.openid.clone(),
+        userid: revoke.whose.userid.clone(),
         account: revoke.account.clone(),
         everyone: revoke.whose.all_before.is_some(),
         before: match revoke.whose.all_before {

@@ -56,7 +56,7 @@ pub struct Page<'a> {
     pub trouble: Trouble,
     /// Where to go from here.
     pub onward: Onward<'a>,
-    /// The address to open in WeChat, shown as text and as a QR code.
+    /// The address to open elsewhere, shown as text and as a QR code.
     pub address: Option<&'a str>,
     /// What becomes of the address's fragment, where that is kept.
     pub fragment: Option<Fragment>,
@@ -134,7 +134,10 @@ impl Page<'_> {
             "<div lang=\"en\"><h2>{title}</h2><p class=\"en\">{text}</p></div>"
         );
         if let Some(address) = self.address {
-            html.push_str(&qr_code(address));
+            // Scanned, it would be opened in WeChat again.
+            if self.trouble != Trouble::OpenInBrowser {
+                html.push_str(&qr_code(address));
+            }
             let _ = write!(html, "<p><code>{}</code></p>", escape(address));
         }
         let _ = match self.onward {
@@ -244,6 +247,7 @@ mod tests {
             fragment: None,
             retry_after: None,
             errcode: Some(&Errcode {
+                side: Default::default(),
                 code: 40125,
                 rid: Some("<b>".to_owned()),
             }),

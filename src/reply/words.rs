@@ -8,6 +8,12 @@ use http::StatusCode;
 pub enum Trouble {
     /// A browser that is not WeChat's.
     OutsideWeChat,
+    /// A browser that is not WeCom's.
+    OutsideWeCom,
+    /// A browser that is neither WeChat's nor WeCom's.
+    OutsideBoth,
+    /// WeChat's or WeCom's browser, where an ordinary one is needed.
+    OpenInBrowser,
     /// The visitor refused at WeChat.
     Refused,
     /// The login's cookie did not come back.
@@ -36,6 +42,10 @@ pub enum Trouble {
     NotEntitled,
     /// WeChat says no, with a number that is not known.
     AccountBroken,
+    /// WeCom says no, for what only its operator can mend.
+    CorpBroken,
+    /// WeChat gave no unionid, which the route needs.
+    NoUnionId,
     /// The account's quota at WeChat is used up.
     Quota,
     /// WeChat bars this visitor.
@@ -102,6 +112,14 @@ pub(super) struct Words {
 }
 
 impl Trouble {
+    /// Whether the visitor is to open the same address in another browser.
+    pub fn leads_elsewhere(self) -> bool {
+        matches!(
+            self,
+            Self::OutsideWeChat | Self::OutsideWeCom | Self::OutsideBoth | Self::OpenInBrowser
+        )
+    }
+
     /// The title of its page, in English.
     pub fn title(self) -> &'static str {
         self.words().en.0
@@ -120,6 +138,61 @@ impl Trouble {
                 (
                     "Please open in WeChat",
                     "This page needs a WeChat login. Scan the code with WeChat, or open the address below in WeChat.",
+                ),
+            ),
+            Self::OutsideWeCom => (
+                S::FORBIDDEN,
+                (
+                    "请在企业微信中打开",
+                    "本页面需要企业微信登录。请用企业微信扫描二维码，或在企业微信中打开下面的地址。",
+                ),
+                (
+                    "Please open in WeCom",
+                    "This page needs a WeCom login. Scan the code with WeCom, or open the address below in WeCom.",
+                ),
+            ),
+            Self::OutsideBoth => (
+                S::FORBIDDEN,
+                (
+                    "请在微信或企业微信中打开",
+                    "本页面需要微信或企业微信登录。请用其中之一扫描二维码，或在其中打开下面的地址。",
+                ),
+                (
+                    "Please open in WeChat or WeCom",
+                    "This page needs a login with WeChat or WeCom. Scan the code with one of them, or open the address below in it.",
+                ),
+            ),
+            Self::OpenInBrowser => (
+                S::FORBIDDEN,
+                (
+                    "请在浏览器中打开",
+                    "本页面在电脑浏览器中用微信扫码登录，不能在这里登录。请在浏览器中打开下面的地址（右上角“…”菜单可选择在浏览器中打开）。",
+                ),
+                (
+                    "Please open in a browser",
+                    "This page's login is a code that you scan with WeChat, shown in a desktop browser; it cannot be done here. Open the address below in a browser (the menu at the top right can do so).",
+                ),
+            ),
+            Self::CorpBroken => (
+                S::BAD_GATEWAY,
+                (
+                    "企业微信应用设置有误",
+                    "企业微信拒绝了本站的调用。请联系网站管理员，并告知下面的编号：网关日志写明了原因和修改位置。",
+                ),
+                (
+                    "This site's WeCom app is set up wrongly",
+                    "Only the site's operator can mend this; please report the numbers below. The gateway's log says what is wrong, and where to mend it.",
+                ),
+            ),
+            Self::NoUnionId => (
+                S::BAD_GATEWAY,
+                (
+                    "公众号设置有误：UnionID",
+                    "微信没有给出 UnionID，因此无法登录。请联系网站管理员，并告知下面的编号：需在微信开放平台（open.weixin.qq.com）“管理中心”绑定本站的账号。",
+                ),
+                (
+                    "This site's account gives no UnionID",
+                    "Only the site's operator can mend this; please report the number below. The account must be bound to an open platform account (open.weixin.qq.com, 管理中心).",
                 ),
             ),
             Self::Refused => (
@@ -509,6 +582,9 @@ impl Trouble {
     pub fn reason(self) -> &'static str {
         match self {
             Self::OutsideWeChat => "outside_wechat",
+            Self::OutsideWeCom => "outside_wecom",
+            Self::OutsideBoth => "outside_wechat_and_wecom",
+            Self::OpenInBrowser => "open_in_browser",
             Self::Refused => "refused_at_wechat",
             Self::CookieMissing => "login_cookie_missing",
             Self::SignOnFailed => "sign_on_failed",
@@ -523,6 +599,8 @@ impl Trouble {
             Self::ApiBanned => "api_banned",
             Self::NotEntitled => "account_not_entitled",
             Self::AccountBroken => "account_broken",
+            Self::CorpBroken => "wecom_broken",
+            Self::NoUnionId => "no_unionid",
             Self::Quota => "wechat_quota",
             Self::Barred => "visitor_barred",
             Self::Snapshot => "snapshot_visitor",

@@ -33,6 +33,18 @@ pub enum OutsideWeChat {
     Redirect,
 }
 
+/// By which id a visitor must be known.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Identity {
+    /// The account's own id of them.
+    #[default]
+    OpenId,
+    /// That of the open platform account which the accounts are bound to: the same
+    /// with all of them.
+    UnionId,
+}
+
 /// What the app sees of the session cookie.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]

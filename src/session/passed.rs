@@ -8,16 +8,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Now, SNAPSHOT_LIFE, Session, Sessions};
+use super::{Now, SNAPSHOT_LIFE, Session, Sessions, VisitorWire, person};
 use crate::origin::Host;
 use crate::route::LoginAccount;
 use crate::signing;
-use crate::wechat::{OpenId, Scope, UnionId};
+use crate::wechat::{Scope, UnionId, Visitor};
 
 #[derive(Serialize, Deserialize)]
 struct PassedWire<'a> {
     app_id: &'a str,
-    openid: &'a str,
+    visitor: VisitorWire<'a>,
     unionid: Option<&'a str>,
     nickname: Option<&'a str>,
     avatar: Option<&'a str>,
@@ -32,7 +32,7 @@ struct PassedWire<'a> {
 /// A visitor whom another gateway vouches for.
 pub struct Passed {
     app_id: String,
-    openid: OpenId,
+    visitor: Visitor,
     unionid: Option<UnionId>,
     nickname: Option<String>,
     avatar: Option<String>,
@@ -47,7 +47,7 @@ impl Passed {
     pub(crate) fn pack(session: &Session) -> Vec<u8> {
         let wire = PassedWire {
             app_id: &session.app_id,
-            openid: session.openid.as_str(),
+            visitor: (&session.visitor).into(),
             unionid: session.unionid.as_ref().map(UnionId::as_str),
             nickname: session.nickname.as_deref(),
             avatar: session.avatar.as_deref(),
@@ -65,7 +65,7 @@ impl Passed {
         let unionid = wire.unionid.map(|id| UnionId::try_from(id.to_owned()));
         Some(Self {
             app_id: wire.app_id.to_owned(),
-            openid: OpenId::try_from(wire.openid.to_owned()).ok()?,
+            visitor: Visitor::try_from(wire.visitor).ok()?,
             unionid: unionid.transpose().ok()?,
             nickname: wire.nickname.map(str::to_owned),
             avatar: wire.avatar.map(str::to_owned),
@@ -95,7 +95,7 @@ impl Sessions {
         }
         let mut id = [0; 16];
         getrandom::fill(&mut id)?;
-        let opened = (self.ended).earliest(&passed.app_id, passed.openid.as_str(), now);
+        let opened = (self.ended).earliest(&passed.app_id, person(&passed.visitor), now);
         let life = if passed.snapshot {
             SNAPSHOT_LIFE
         } else {
@@ -105,7 +105,8 @@ impl Sessions {
             id,
             place: self.place(host).to_owned(),
             app_id: passed.app_id,
-            openid: passed.openid,
+            kind: account.wechat.kind(),
+            visitor: passed.visitor,
             unionid: passed.unionid,
             nickname: passed.nickname,
             avatar: passed.avatar,
@@ -148,7 +149,7 @@ mod tests {
             there.receive(passed, &host, account, now).unwrap()
         };
         let received = receive(&account).unwrap();
-        assert!(received.openid == made.openid && received.nickname == made.nickname);
+        assert!(received.visitor == made.visitor && received.nickname == made.nickname);
         assert!(received.id != made.id && !received.tokens);
         assert_eq!((received.opened, received.until), (now, now + 3600));
         assert_eq!(

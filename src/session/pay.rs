@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{CLOCK_LEEWAY, NoSession, Now, SMALL_TOKEN, Session, Sessions};
 use crate::cookies::{self, Found, MaxAge};
 use crate::origin::Host;
-use crate::revocation::{SessionId, Subject};
+use crate::revocation::{Person, SessionId, Subject};
 use crate::route::LoginAccount;
 use crate::signing::{self, Purpose};
 use crate::wechat::OpenId;
@@ -54,16 +54,17 @@ pub struct Paying {
 
 impl Payer {
     /// The visitor of `own`, whom WeChat vouched for with the account under which
-    /// they pay, beside the session `main` of the same browser.
-    pub fn beside(main: &Session, own: &Session) -> Self {
-        Self {
+    /// they pay, beside the session `main` of the same browser; `None` for a corp's
+    /// member, who has no openid.
+    pub fn beside(main: &Session, own: &Session) -> Option<Self> {
+        Some(Self {
             beside: main.id,
             place: main.place.clone(),
             app_id: own.app_id.clone(),
-            openid: own.openid.clone(),
+            openid: own.openid()?.clone(),
             opened: own.opened,
             until: main.until,
-        }
+        })
     }
 
     /// Who they are.
@@ -123,7 +124,7 @@ impl Sessions {
         let subject = Subject {
             id: &wire.beside,
             app_id: wire.app_id,
-            openid: wire.openid,
+            person: Person::OpenId(wire.openid),
             opened: wire.opened,
         };
         if self.ended.has_ended(&subject) {
@@ -181,14 +182,14 @@ mod tests {
         Session {
             id: [9; 16],
             app_id: PAY.to_owned(),
-            openid: "oPayer".to_owned().try_into().unwrap(),
+            visitor: crate::wechat::Visitor::OpenId("oPayer".to_owned().try_into().unwrap()),
             ..session(HOST, 1000)
         }
     }
 
     /// The cookie's line beside `main`.
     fn written(all: &Sessions, main: &Session) -> String {
-        let payer = Payer::beside(main, &own());
+        let payer = Payer::beside(main, &own()).unwrap();
         let cookie = all.write_payer(&payer, &account(PAY), 1000);
         assert!(cookie.contains("; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=3600"));
         cookie.split(';').next().unwrap().to_owned()

@@ -1,4 +1,5 @@
-//! `/sns/…`: the four calls a server makes.
+//! `/sns/…`: the four calls a server makes; `/cgi-bin/…`, which are WeCom's, are
+//! answered here and done in `corp`.
 //!
 //! What always holds: HTTP 200 and `text/plain` for success and failure
 //! alike, and the order of the checks is WeChat's: account, secret, grant
@@ -11,8 +12,10 @@ use axum::extract::{ConnectInfo, RawQuery, State as FromState};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
 use serde::Serialize;
+use serde_json::Value;
 use url::form_urlencoded;
 
+use super::corp;
 use super::errcode::Errcode;
 use super::grants::{ACCESS_LIFE, Granted, Holder};
 use super::journal::Tally;
@@ -20,6 +23,7 @@ use super::mood::{Api, Mood};
 use super::socket::Line;
 use super::spoil;
 use super::world::{State, World};
+use super::{SimAccount, SimKind};
 
 /// An openid as no account has one: clients must check the alphabet.
 const BAD_OPENID: &str = "oBadOpenId\r\nX-WeChat-OpenId: oSomebodyElse";
@@ -30,6 +34,8 @@ pub(super) fn routes() -> Router<Arc<World>> {
         .route("/sns/oauth2/refresh_token", route(Api::Refresh))
         .route("/sns/userinfo", route(Api::Userinfo))
         .route("/sns/auth", route(Api::Check))
+        .route("/cgi-bin/gettoken", route(Api::CorpToken))
+        .route("/cgi-bin/auth/getuserinfo", route(Api::CorpUser))
 }
 
 fn route(api: Api) -> MethodRouter<Arc<World>> {
@@ -51,6 +57,7 @@ async fn answer(api: Api, world: &World, line: &Line, query: &str) -> Response {
             }
             answer.json()
         }
+        Err(errcode) if api.is_corps() => errcode.corp_body(world.unix_now()),
         Err(errcode) => errcode.body(world.unix_now()),
     };
     spoil::deliver(body, &mood, line).await
@@ -69,6 +76,8 @@ fn call(
         Api::Refresh => refresh(world, state, parameters),
         Api::Userinfo => userinfo(world, state, parameters),
         Api::Check => check(state, parameters),
+        Api::CorpToken => corp::token(world, state, parameters),
+        Api::CorpUser => corp::user(world, state, parameters),
     };
     let (result, whom) = match mood {
         Mood::Errcode { errcode, .. } => {
@@ -80,7 +89,7 @@ fn call(
             (Err(errcode), None)
         }
         _ => match work(state) {
-            Ok((answer, holder)) => (Ok(answer), Some(holder)),
+            Ok((answer, holder)) => (Ok(answer), holder),
             Err(errcode) => (Err(errcode), None),
         },
     };
@@ -106,6 +115,8 @@ fn tally(state: &mut State, api: Api) -> &mut Tally {
         Api::Refresh => &mut calls.refresh,
         Api::Userinfo => &mut calls.userinfo,
         Api::Check => &mut calls.check,
+        Api::CorpToken => &mut calls.gettoken,
+        Api::CorpUser => &mut calls.getuserinfo,
     }
 }
 
@@ -127,7 +138,13 @@ fn described(
     text.push_str(" → ");
     match result {
         Ok(_) => text.push_str("ok"),
-        Err(errcode) => text.push_str(&format!("{} {}", errcode.0, errcode.message())),
+        Err(errcode) => {
+            let message = match api.is_corps() {
+                true => errcode.corp_message(),
+                false => errcode.message(),
+            };
+            text.push_str(&format!("{} {message}", errcode.0));
+        }
     }
     match mood {
         Mood::Normal => text,
@@ -135,11 +152,16 @@ fn described(
     }
 }
 
-type Work = Result<(Answer, Arc<Holder>), Errcode>;
+pub(super) type Work = Result<(Answer, Option<Arc<Holder>>), Errcode>;
+
+/// Whether it is an account that `/sns/…` knows.
+fn is_sns(account: &SimAccount, app_id: &str) -> bool {
+    account.app_id == app_id && !matches!(account.kind, SimKind::WeCom { .. })
+}
 
 fn exchange(world: &World, state: &mut State, parameters: &Parameters) -> Work {
     let app_id = parameters.required("appid", Errcode::APPID_MISSING)?;
-    let account = world.accounts.iter().find(|its| its.app_id == app_id);
+    let account = world.accounts.iter().find(|its| is_sns(its, app_id));
     let account = account.ok_or(Errcode::APPID)?;
     let secret = parameters.required("secret", Errcode::SECRET_MISSING)?;
     if secret != account.app_secret {
@@ -151,23 +173,21 @@ fn exchange(world: &World, state: &mut State, parameters: &Parameters) -> Work {
     let holder = granted.holder.clone();
     let mut tokens = Tokens::of(granted);
     tokens.is_snapshotuser = holder.snapshot.then_some(1);
-    tokens.unionid = holder
-        .scope
-        .has_profile()
-        .then(|| holder.visitor.unionid.clone());
-    Ok((Answer::Tokens(tokens), holder))
+    tokens.unionid =
+        (holder.scope.has_profile() && account.bound).then(|| holder.visitor.unionid.clone());
+    Ok((Answer::Tokens(tokens), Some(holder)))
 }
 
 fn refresh(world: &World, state: &mut State, parameters: &Parameters) -> Work {
     let app_id = parameters.required("appid", Errcode::APPID_MISSING)?;
-    if !world.accounts.iter().any(|its| its.app_id == app_id) {
+    if !world.accounts.iter().any(|its| is_sns(its, app_id)) {
         return Err(Errcode::APPID);
     }
     parameters.grant_type("refresh_token")?;
     let token = parameters.required("refresh_token", Errcode::REFRESH_MISSING)?;
     let granted = state.grants.refresh(app_id, token, state.now)?;
     let holder = granted.holder.clone();
-    Ok((Answer::Tokens(Tokens::of(granted)), holder))
+    Ok((Answer::Tokens(Tokens::of(granted)), Some(holder)))
 }
 
 fn userinfo(world: &World, state: &mut State, parameters: &Parameters) -> Work {
@@ -176,6 +196,10 @@ fn userinfo(world: &World, state: &mut State, parameters: &Parameters) -> Work {
         return Err(Errcode::UNAUTHORIZED);
     }
     let visitor = &holder.visitor;
+    let bound = world
+        .accounts
+        .get(holder.account)
+        .is_some_and(|its| its.bound);
     let headimgurl = visitor
         .avatar_path()
         .map_or_else(String::new, |path| format!("{}{path}", world.base_url));
@@ -189,14 +213,14 @@ fn userinfo(world: &World, state: &mut State, parameters: &Parameters) -> Work {
         country: "",
         headimgurl,
         privilege: [],
-        unionid: visitor.unionid.clone(),
+        unionid: bound.then(|| visitor.unionid.clone()),
     };
-    Ok((Answer::Profile(profile), holder))
+    Ok((Answer::Profile(profile), Some(holder)))
 }
 
 fn check(state: &mut State, parameters: &Parameters) -> Work {
     let holder = token_holder(state, parameters)?;
-    Ok((Answer::Valid, holder))
+    Ok((Answer::Valid, Some(holder)))
 }
 
 fn token_holder(state: &mut State, parameters: &Parameters) -> Result<Arc<Holder>, Errcode> {
@@ -206,14 +230,16 @@ fn token_holder(state: &mut State, parameters: &Parameters) -> Result<Arc<Holder
 }
 
 /// What an api says when all is well, its fields in WeChat's order.
-enum Answer {
+pub(super) enum Answer {
     Tokens(Tokens),
     Profile(Profile),
     Valid,
+    /// WeCom's.
+    Corp(Value),
 }
 
 #[derive(Serialize)]
-struct Tokens {
+pub(super) struct Tokens {
     access_token: String,
     expires_in: u64,
     refresh_token: String,
@@ -226,7 +252,7 @@ struct Tokens {
 }
 
 #[derive(Serialize)]
-struct Profile {
+pub(super) struct Profile {
     openid: String,
     nickname: String,
     sex: u8,
@@ -236,7 +262,8 @@ struct Profile {
     country: &'static str,
     headimgurl: String,
     privilege: [&'static str; 0],
-    unionid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unionid: Option<String>,
 }
 
 impl Tokens {
@@ -258,6 +285,7 @@ impl Answer {
         match self {
             Answer::Tokens(tokens) => tokens.openid = BAD_OPENID.to_owned(),
             Answer::Profile(profile) => profile.openid = BAD_OPENID.to_owned(),
+            Answer::Corp(answer) => answer["openid"] = BAD_OPENID.into(),
             Answer::Valid => {}
         }
     }
@@ -271,6 +299,7 @@ impl Answer {
             Answer::Profile(profile) => {
                 serde_json::to_string(profile).map(|json| json.replace("\\b", "\u{8}"))
             }
+            Answer::Corp(answer) => return answer.to_string(),
             Answer::Valid => return Errcode(0).body(0),
         }
         .expect("strings and numbers are always JSON")
@@ -278,7 +307,7 @@ impl Answer {
 }
 
 /// A request's query, decoded.
-struct Parameters(Vec<(String, String)>);
+pub(super) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
     fn read(query: &str) -> Parameters {
@@ -289,7 +318,7 @@ impl Parameters {
         )
     }
 
-    fn required(&self, name: &str, missing: Errcode) -> Result<&str, Errcode> {
+    pub(super) fn required(&self, name: &str, missing: Errcode) -> Result<&str, Errcode> {
         let found = self.0.iter().find(|(its, _)| its == name);
         match found {
             Some((_, value)) if !value.is_empty() => Ok(value),

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::hop::Hop;
+use super::hop::{Browser, Hop};
 use super::journal::{Calls, Tally};
 use super::link::{AuthorizeLink, Door};
 use super::pages;
@@ -60,7 +60,7 @@ fn arrive(world: &World, door: Door, query: &str, headers: &HeaderMap) -> Respon
         }
     };
     let hop = world.step(|state| {
-        let hop = Hop::first(world, state, &link, is_wechat(headers), remembered(headers));
+        let hop = Hop::first(world, state, &link, browser(headers), remembered(headers));
         record(state, door.name(), Some(&link), &hop);
         hop
     });
@@ -152,11 +152,15 @@ fn redirect(callback: &str) -> Response {
     (StatusCode::FOUND, headers).into_response()
 }
 
-/// WeChat's own browser; WeCom's names it too, and is another.
-fn is_wechat(headers: &HeaderMap) -> bool {
+/// WeCom's browser names WeChat's too, and is another.
+fn browser(headers: &HeaderMap) -> Browser {
     let agent = headers.get(USER_AGENT).map(HeaderValue::as_bytes);
     let agent = String::from_utf8_lossy(agent.unwrap_or_default());
-    agent.contains("MicroMessenger") && !agent.to_ascii_lowercase().contains("wxwork")
+    match () {
+        () if agent.to_ascii_lowercase().contains("wxwork") => Browser::Wecom,
+        () if agent.contains("MicroMessenger") => Browser::Wechat,
+        () => Browser::Other,
+    }
 }
 
 /// The openid this browser chose before.

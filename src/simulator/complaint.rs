@@ -24,8 +24,12 @@ pub(super) enum Complaint {
     EmptyAppid,
     /// 10013
     EmptyState,
+    /// 10016: a website's appid where an official account's is needed.
+    OfWebsite,
     /// The desktop login was opened inside WeChat, where it cannot work.
     InsideWechat,
+    /// A corp's login was opened elsewhere than in WeCom.
+    OutsideWecom,
 }
 
 impl Complaint {
@@ -39,7 +43,11 @@ impl Complaint {
             Complaint::EmptyRedirectUri => Some(10011),
             Complaint::EmptyAppid => Some(10012),
             Complaint::EmptyState => Some(10013),
-            Complaint::Shape(_) | Complaint::UnknownAppid | Complaint::InsideWechat => None,
+            Complaint::OfWebsite => Some(10016),
+            Complaint::Shape(_)
+            | Complaint::UnknownAppid
+            | Complaint::InsideWechat
+            | Complaint::OutsideWecom => None,
         }
     }
 
@@ -49,6 +57,7 @@ impl Complaint {
             (_, Some(code)) => code.to_string(),
             (Complaint::UnknownAppid, _) => "unknown appid".to_owned(),
             (Complaint::InsideWechat, _) => "inside WeChat".to_owned(),
+            (Complaint::OutsideWecom, _) => "outside WeCom".to_owned(),
             _ => "malformed".to_owned(),
         }
     }
@@ -65,7 +74,9 @@ impl Complaint {
             Complaint::EmptyRedirectUri => "redirect_uri 不能为空",
             Complaint::EmptyAppid => "appid 不能为空",
             Complaint::EmptyState => "state 不能为空",
+            Complaint::OfWebsite => "请使用公众号的 AppID",
             Complaint::InsideWechat => "请在电脑浏览器中打开链接",
+            Complaint::OutsideWecom => "请在企业微信客户端打开链接",
         }
     }
 
@@ -84,6 +95,10 @@ impl Complaint {
             Complaint::EmptyRedirectUri => "redirect_uri is empty or missing",
             Complaint::EmptyAppid => "appid is empty or missing",
             Complaint::EmptyState => "state is empty or missing",
+            Complaint::OfWebsite => {
+                "a website's appid (网站应用) is for qrconnect, not for this page"
+            }
+            Complaint::OutsideWecom => "a corp's login (agentid) works in WeCom's browser alone",
             Complaint::InsideWechat => {
                 "qrconnect is for desktop browsers and useless inside WeChat"
             }

@@ -5,13 +5,13 @@
 
 use axum::response::Response;
 
-use super::SimAccount;
 use super::html::{escape, page};
 use super::journal::{Calls, Event, Tally};
 use super::mood::{Api, Mood, Spell};
 use super::pages::face;
 use super::visitors::Visitor;
 use super::world::World;
+use super::{SimAccount, SimKind};
 
 /// The whole page.
 pub(super) fn desk(world: &World, spell: &Spell, default: &Visitor) -> Response {
@@ -68,6 +68,8 @@ pub(super) fn log(events: &[Event], calls: &Calls) -> Response {
         ("refresh", &calls.refresh),
         ("userinfo", &calls.userinfo),
         ("check", &calls.check),
+        ("gettoken", &calls.gettoken),
+        ("getuserinfo", &calls.getuserinfo),
     ]
     .iter()
     .map(|(name, tally)| counted(name, tally))
@@ -93,10 +95,11 @@ fn account(account: &SimAccount) -> String {
         true => "none 未设置".to_owned(),
         false => account.callback_hosts.join(", "),
     };
-    let kind = if account.sandbox {
-        "测试号 sandbox"
-    } else {
-        ""
+    let kind = match (&account.kind, account.sandbox) {
+        (SimKind::Official, true) => "测试号 sandbox".to_owned(),
+        (SimKind::Official, false) => String::new(),
+        (SimKind::Website, _) => "网站应用 website".to_owned(),
+        (SimKind::WeCom { agent_id }, _) => format!("企业微信 WeCom, agentid {}", escape(agent_id)),
     };
     let userinfo = match account.userinfo_granted {
         true => "snsapi_userinfo granted",

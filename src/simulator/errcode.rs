@@ -12,6 +12,7 @@ pub(super) struct Errcode(pub(super) i64);
 impl Errcode {
     pub(super) const BUSY: Errcode = Errcode(-1);
     pub(super) const TOKEN_UNKNOWN: Errcode = Errcode(40001);
+    pub(super) const CORP_SECRET: Errcode = Errcode(40001);
     pub(super) const GRANT_TYPE: Errcode = Errcode(40002);
     pub(super) const OPENID: Errcode = Errcode(40003);
     pub(super) const APPID: Errcode = Errcode(40013);
@@ -65,6 +66,37 @@ impl Errcode {
             50002 => "user limited",
             _ => "simulated error",
         }
+    }
+
+    /// The same of WeCom's numbers, where its words are others.
+    pub(super) fn corp_message(self) -> &'static str {
+        match self.0 {
+            -1 => "system busy",
+            40001 => "invalid secret",
+            40013 => "invalid corpid",
+            40056 => "invalid agentid",
+            41002 => "missing corpid",
+            41004 => "missing secret",
+            45009 => "api freq out of limit",
+            48002 => "api forbidden",
+            60011 => "no privilege to access/modify contact/party/agent",
+            60020 => "not allow to access from your ip",
+            301_002 => "not allow operate another agent with this accesstoken",
+            _ => self.message(),
+        }
+    }
+
+    /// WeCom's answer.
+    pub(super) fn corp_body(self, now: u64) -> String {
+        let hint = format!("{now}{:06}", super::random::number() % 1_000_000);
+        let errmsg = match self.0 {
+            0 => "ok".to_owned(),
+            code => format!(
+                "{}, hint: [{hint}], from ip: 203.0.113.7, more info at https://open.work.weixin.qq.com/devtool/query?e={code}",
+                self.corp_message()
+            ),
+        };
+        serde_json::json!({"errcode": self.0, "errmsg": errmsg}).to_string()
     }
 
     /// The api's answer, `now` being the simulator's clock in seconds.

@@ -24,6 +24,8 @@ const REMEMBERED: usize = 50_000;
 
 /// Whom a code or a token stands for.
 pub(super) struct Holder {
+    /// Which of the accounts, by its place among them.
+    pub(super) account: usize,
     pub(super) app_id: String,
     pub(super) openid: String,
     pub(super) scope: Scope,
@@ -108,6 +110,24 @@ impl Grants {
         };
         self.refresh.insert(granted.refresh_token.clone(), refresh);
         Ok(granted)
+    }
+
+    /// Code to who it stands for, with a corp: there are no tokens of theirs. WeCom
+    /// says the same of a code that was used and of one that is too old.
+    pub(super) fn spend(
+        &mut self,
+        app_id: &str,
+        account: usize,
+        code: &str,
+        now: Duration,
+    ) -> Result<Arc<Holder>, Errcode> {
+        let known = self.codes.get_mut(code).ok_or(Errcode::CODE)?;
+        let own = known.holder.app_id == app_id && known.holder.account == account;
+        if !own || known.used || now.saturating_sub(known.issued) >= CODE_LIFE {
+            return Err(Errcode::CODE);
+        }
+        known.used = true;
+        Ok(known.holder.clone())
     }
 
     /// Refresh token to access token. As WeChat does it, a token that still

@@ -18,6 +18,14 @@ pub(super) const REFUSE: &str = "refuse";
 /// The same, for a visitor whom WeChat shows a snapshot page.
 pub(super) const SNAPSHOT: &str = "snapshot";
 
+/// What the visitor's browser says that it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Browser {
+    Wechat,
+    Wecom,
+    Other,
+}
+
 /// Where a step of the hop ends.
 pub(super) enum Hop {
     /// WeChat's own error page.
@@ -37,18 +45,21 @@ pub(super) enum Hop {
 }
 
 impl Hop {
-    /// What an authorize link leads to. `inside` is WeChat's own browser;
-    /// `remembered` the openid that this browser chose before.
+    /// What an authorize link leads to. `remembered` is the openid that this browser chose before.
     pub(super) fn first(
         world: &World,
         state: &mut State,
         link: &AuthorizeLink,
-        inside: bool,
+        browser: Browser,
         remembered: Option<&str>,
     ) -> Hop {
-        if inside && link.scope == Scope::Login {
+        if browser != Browser::Other && link.scope == Scope::Login {
             return Hop::Wrong(Complaint::InsideWechat);
         }
+        if browser != Browser::Wecom && link.is_corps {
+            return Hop::Wrong(Complaint::OutsideWecom);
+        }
+        let inside = browser == Browser::Wechat || link.is_corps;
         if state.spell.for_hop(&Mood::Refuse) {
             return Hop::NoCode(link.refused());
         }
@@ -67,13 +78,17 @@ impl Hop {
         }
     }
 
-    /// What a choice leads to; `None` if it names nobody.
+    /// What a choice leads to; `None` if it names nobody. A corp's login has no page
+    /// with a choice: its link leads through at once.
     pub(super) fn chosen(
         world: &World,
         state: &mut State,
         link: &AuthorizeLink,
         who: &str,
     ) -> Option<Hop> {
+        if link.is_corps {
+            return None;
+        }
         match who {
             REFUSE => Some(Hop::NoCode(link.refused())),
             SNAPSHOT if link.scope == Scope::Userinfo => {
@@ -130,6 +145,7 @@ fn let_in(
         return Hop::Wrong(Complaint::TooFrequent);
     }
     let holder = Holder {
+        account: link.account,
         app_id: link.app_id.clone(),
         openid: world.openid(link.account, &visitor),
         scope: link.scope,

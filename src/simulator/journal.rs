@@ -29,6 +29,10 @@ pub struct Calls {
     pub userinfo: Tally,
     /// `/sns/auth`
     pub check: Tally,
+    /// `/cgi-bin/gettoken`
+    pub gettoken: Tally,
+    /// `/cgi-bin/auth/getuserinfo`
+    pub getuserinfo: Tally,
 }
 
 /// One page's or api's calls.

@@ -18,11 +18,11 @@ use std::net::IpAddr;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::SimAccount;
 use super::complaint::Complaint;
+use super::{SimAccount, SimKind};
 
 const REQUIRED: [&str; 5] = ["appid", "redirect_uri", "response_type", "scope", "state"];
-const OPTIONAL: [&str; 3] = ["forcePopup", "forceSnapShot", "connect_redirect"];
+const OPTIONAL: [&str; 4] = ["agentid", "forcePopup", "forceSnapShot", "connect_redirect"];
 
 /// The two pages on which a login begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,8 @@ impl Scope {
 pub(super) struct AuthorizeLink {
     /// Which of the accounts, by its place among them.
     pub(super) account: usize,
+    /// Whether that is a corp's.
+    pub(super) is_corps: bool,
     pub(super) app_id: String,
     pub(super) scope: Scope,
     /// `forceSnapShot=true`.
@@ -112,12 +114,15 @@ impl AuthorizeLink {
         let (account, its) = accounts
             .iter()
             .enumerate()
-            .find(|(_, account)| account.app_id == app_id)
+            .filter(|(_, account)| account.app_id == app_id)
+            // Several apps of a corp have one appid.
+            .max_by_key(|(_, account)| is_agent(&account.kind, value("agentid")))
             .ok_or(Complaint::UnknownAppid)?;
         if value("response_type") != "code" {
             return Err(Complaint::Shape("response_type: code"));
         }
         let scope = Scope::read(door, value("scope"))?;
+        check_kind(door, scope, value("agentid"), &its.kind)?;
         if state.len() > 128 || !state.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(Complaint::Shape("state: 1 to 128 of A-Z a-z 0-9"));
         }
@@ -128,6 +133,7 @@ impl AuthorizeLink {
         }
         Ok(AuthorizeLink {
             account,
+            is_corps: matches!(its.kind, SimKind::WeCom { .. }),
             app_id: app_id.to_owned(),
             scope,
             snapshot: value("forceSnapShot") == "true",
@@ -155,6 +161,30 @@ impl AuthorizeLink {
         };
         let joint = if before.contains('?') { '&' } else { '?' };
         format!("{before}{joint}{query}{fragment}")
+    }
+}
+
+fn is_agent(kind: &SimKind, agent: &str) -> bool {
+    matches!(kind, SimKind::WeCom { agent_id } if agent_id == agent)
+}
+
+/// Whether this is the page for such an account, and the app is the corp's.
+fn check_kind(door: Door, scope: Scope, agent: &str, kind: &SimKind) -> Result<(), Complaint> {
+    match (door, kind) {
+        (Door::Qrconnect, SimKind::Official | SimKind::WeCom { .. }) => {
+            Err(Complaint::UnknownAppid)
+        }
+        (Door::Oauth2, SimKind::Website) => Err(Complaint::OfWebsite),
+        (Door::Oauth2, SimKind::WeCom { agent_id }) if agent != agent_id => Err(Complaint::Shape(
+            "agentid: the app's own, behind state, is needed with a corp's appid",
+        )),
+        (Door::Oauth2, SimKind::WeCom { .. }) if scope != Scope::Base => {
+            Err(Complaint::Shape("scope: snsapi_base with a corp here"))
+        }
+        (_, SimKind::Official | SimKind::Website) if !agent.is_empty() => {
+            Err(Complaint::Shape("agentid is for corps' apps"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -194,7 +224,7 @@ fn check_order(pairs: &[(&str, &str)]) -> Result<(), Complaint> {
         Err(Complaint::Shape(
             "the parameters must be, once each and in this order: \
              appid, redirect_uri, response_type, scope, state, \
-             then if wanted forcePopup, forceSnapShot, connect_redirect",
+             then agentid with a corp, and if wanted forcePopup, forceSnapShot, connect_redirect",
         ))
     }
 }
@@ -234,7 +264,8 @@ fn callback(encoded: &str, account: &SimAccount) -> Result<String, Complaint> {
         _ => return Err(not_a_url),
     }
     if !account.sandbox {
-        if authority.contains(':') {
+        // To WeCom a port is a part of the domain.
+        if authority.contains(':') && !matches!(account.kind, SimKind::WeCom { .. }) {
             return Err(Complaint::Host(
                 "redirect_uri has a port, which only a sandbox account may have",
             ));

@@ -27,7 +27,23 @@ fn accounts() -> Vec<SimAccount> {
         userinfo_granted: false,
         ..SimAccount::default()
     };
-    vec![real, sandbox]
+    let website = SimAccount {
+        kind: SimKind::Website,
+        app_id: "wx5150a7c0ffee0003".to_owned(),
+        ..real.clone()
+    };
+    let app = |agent: &str| SimAccount {
+        kind: SimKind::WeCom {
+            agent_id: agent.to_owned(),
+        },
+        app_id: "wx5150a7c0ffee0004".to_owned(),
+        ..real.clone()
+    };
+    let apps = [app("1000002"), app("1000003")];
+    vec![real, sandbox, website]
+        .into_iter()
+        .chain(apps)
+        .collect()
 }
 
 fn read(query: &str) -> Result<AuthorizeLink, Complaint> {
@@ -213,9 +229,47 @@ fn code_and_state_join_the_callbacks_own_query() {
 
 #[test]
 fn desktop_login_has_its_own_scope() {
-    let query = with_redirect("1", CALLBACK);
+    let query = with_redirect("3", CALLBACK);
     let login = query.replace("snsapi_base", "snsapi_login");
     let read = |query: &str| AuthorizeLink::read(Door::Qrconnect, query, &accounts());
     assert!(read(&login).is_ok());
     assert!(read(&query).is_err());
+}
+
+#[test]
+fn each_kind_of_account_has_its_own_page() {
+    let of = |door, app: &str, scope: &str, more: &str| {
+        let query = with_redirect(app, CALLBACK).replace("snsapi_base", scope);
+        AuthorizeLink::read(door, &format!("{query}{more}"), &accounts())
+            .map_or_else(Complaint::outcome, |_| "ok".to_owned())
+    };
+    let (base, login) = ("snsapi_base", "snsapi_login");
+    let agent = "&agentid=1000002";
+    for (door, app, scope, more, expected) in [
+        (Door::Oauth2, "1", base, "", "ok"),
+        (Door::Qrconnect, "1", login, "", "unknown appid"),
+        (Door::Qrconnect, "3", login, "", "ok"),
+        (Door::Oauth2, "3", base, "", "10016"),
+        (Door::Oauth2, "4", base, agent, "ok"),
+        (Door::Oauth2, "4", base, "&agentid=1000003", "ok"),
+        (Door::Oauth2, "4", base, "&agentid=1000004", "malformed"),
+        (Door::Oauth2, "4", base, "", "malformed"),
+        (Door::Oauth2, "4", "snsapi_userinfo", agent, "malformed"),
+        (Door::Qrconnect, "4", login, agent, "unknown appid"),
+        (Door::Oauth2, "1", base, agent, "malformed"),
+        (Door::Qrconnect, "3", login, agent, "malformed"),
+    ] {
+        assert_eq!(of(door, app, scope, more), expected, "{app} {scope} {more}");
+    }
+    // To WeCom a port is a part of the domain; before the state there is no agent.
+    let port = CALLBACK.replace(".com", ".com%3A8443");
+    let query = format!("{}{agent}", with_redirect("4", &port));
+    assert_eq!(outcome(&query), "ok");
+    let other = format!(
+        "{}{agent}",
+        with_redirect("4", &port.replace("8443", "8444"))
+    );
+    assert_eq!(outcome(&other), "10003");
+    let early = with_redirect("4", CALLBACK).replace("&state=", "&agentid=1000002&state=");
+    assert_eq!(outcome(&early), "malformed");
 }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// WeChat's four calls, server to server.
+/// WeChat's four calls, server to server, and WeCom's two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Api {
     /// `/sns/oauth2/access_token`
@@ -20,10 +20,26 @@ pub enum Api {
     Userinfo,
     /// `/sns/auth`
     Check,
+    /// `/cgi-bin/gettoken`
+    CorpToken,
+    /// `/cgi-bin/auth/getuserinfo`
+    CorpUser,
 }
 
 impl Api {
-    pub(super) const ALL: [Api; 4] = [Api::Exchange, Api::Refresh, Api::Userinfo, Api::Check];
+    pub(super) const ALL: [Api; 6] = [
+        Api::Exchange,
+        Api::Refresh,
+        Api::Userinfo,
+        Api::Check,
+        Api::CorpToken,
+        Api::CorpUser,
+    ];
+
+    /// Whether it is WeCom's.
+    pub(super) fn is_corps(self) -> bool {
+        matches!(self, Api::CorpToken | Api::CorpUser)
+    }
 
     /// The name used in events, pages and forms.
     pub fn name(self) -> &'static str {
@@ -32,6 +48,8 @@ impl Api {
             Api::Refresh => "refresh",
             Api::Userinfo => "userinfo",
             Api::Check => "check",
+            Api::CorpToken => "gettoken",
+            Api::CorpUser => "getuserinfo",
         }
     }
 }

@@ -44,14 +44,21 @@ pub(super) fn consent(visitor: &Visitor, door: Door, query: &str) -> Response {
     page("微信授权", "", &body)
 }
 
-/// Outside WeChat: who is visiting?
+/// Outside WeChat: who is visiting? Of a website's login: who scans the code?
 pub(super) fn choice(visitors: &[Arc<Visitor>], door: Door, scope: Scope, query: &str) -> Response {
     let real = match door {
         Door::Oauth2 => {
             "Real WeChat would refuse here: outside its app this page is a dead end \
              (请在微信客户端打开链接)."
         }
-        Door::Qrconnect => "Real WeChat shows a QR code here, to be scanned with the app.",
+        Door::Qrconnect => {
+            "Real WeChat shows a QR code here (微信登录, 扫码), which one scans with the app and agrees to. \
+             Choose who scans it."
+        }
+    };
+    let title = match door {
+        Door::Oauth2 => "谁在访问？ Who is visiting?",
+        Door::Qrconnect => "微信扫码登录：谁在访问？ Scan to log in: who is visiting?",
     };
     let people: String = visitors
         .iter()
@@ -70,7 +77,7 @@ pub(super) fn choice(visitors: &[Arc<Visitor>], door: Door, scope: Scope, query:
         _ => String::new(),
     };
     let body = format!(
-        "<h1>谁在访问？ Who is visiting?</h1><p class=\"quiet\" lang=\"en\">{real}</p>\
+        "<h1>{title}</h1><p class=\"quiet\" lang=\"en\">{real}</p>\
          <p>scope <code>{scope}</code></p><div class=\"card\">{people}{snapshot}</div>\
          <p><a class=\"button no\" href=\"{refuse}\">拒绝 Refuse</a> \
          <a href=\"/simulator/\">the simulator 模拟器</a></p>",

@@ -7,8 +7,11 @@ use super::*;
 
 const APP: &str = "wx5150a7c0ffee0001";
 const OTHER_APP: &str = "wx5150a7c0ffee0002";
+const SITE: &str = "wx5150a7c0ffee0003";
+const CORP: &str = "ww5150a7c0ffee0004";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const WECHAT: &str = "User-Agent: Mozilla/5.0 (iPhone) MicroMessenger/8.0.49";
+const WECOM: &str = "User-Agent: Mozilla/5.0 (iPhone) wxwork/4.1.36 MicroMessenger/7.0.1";
 const XIAOMING: &str = "oXiaoMing7Kq2VbT9wZr4Lp0sDfA";
 
 pub(super) async fn simulator() -> Simulator {
@@ -22,7 +25,20 @@ async fn started(too_frequent: Option<Frequency>) -> Simulator {
         ..SimAccount::default()
     };
     let settings = Settings {
-        accounts: vec![account(APP), account(OTHER_APP)],
+        accounts: vec![
+            account(APP),
+            account(OTHER_APP),
+            SimAccount {
+                kind: SimKind::Website,
+                ..account(SITE)
+            },
+            SimAccount {
+                kind: SimKind::WeCom {
+                    agent_id: "1000002".to_owned(),
+                },
+                ..account(CORP)
+            },
+        ],
         too_frequent,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -86,6 +102,10 @@ async fn tokens(sim: &Simulator, scope: &str) -> Value {
 async fn errcode(sim: &Simulator, path: &str) -> i64 {
     let answer = json(sim, path).await;
     let errmsg = answer["errmsg"].as_str().unwrap();
+    if path.starts_with("/cgi-bin/") {
+        assert!(errmsg.contains(", hint: [") && errmsg.contains("from ip: "));
+        return answer["errcode"].as_i64().unwrap();
+    }
     let (_, rid) = errmsg.split_once(", rid: ").expect("a rid");
     let groups: Vec<_> = rid.split('-').map(str::len).collect();
     assert_eq!(groups, [8, 8, 8]);
@@ -307,21 +327,74 @@ async fn tokens_are_refreshed_and_checked() {
 #[tokio::test]
 async fn desktop_login_gives_a_code_outside_wechat_alone() {
     let sim = simulator().await;
-    let query = query(APP, "snsapi_login");
+    let query = query(SITE, "snsapi_login");
     let path = format!("/connect/qrconnect?{query}");
-    assert!(
-        get(&sim, &path, &[WECHAT])
-            .await
-            .body
-            .contains("useless inside WeChat")
-    );
+    for inside in [WECHAT, WECOM] {
+        let page = get(&sim, &path, &[inside]).await;
+        assert!(page.body.contains("useless inside WeChat"), "{inside}");
+    }
     assert!(get(&sim, &path, &[]).await.body.contains("谁在访问"));
     let chosen = format!("/simulator/choose/qrconnect/{XIAOMING}?{query}");
     let code = code_of(&get(&sim, &chosen, &[]).await);
     assert_eq!(
-        json(&sim, &exchange(APP, SECRET, &code)).await["scope"],
+        json(&sim, &exchange(SITE, SECRET, &code)).await["scope"],
         "snsapi_login"
     );
+    let refused = format!("/simulator/choose/qrconnect/refuse?{query}");
+    let refused = get(&sim, &refused, &[]).await;
+    assert_eq!(
+        refused.header("location"),
+        Some("http://127.0.0.1:8080/cb?state=St1")
+    );
+}
+
+#[tokio::test]
+async fn a_corps_login_works_in_wecom_alone_and_tells_members_from_outsiders() {
+    let sim = simulator().await;
+    let path = format!("{}&agentid=1000002", authorize(CORP, "snsapi_base"));
+    for agent in [&[WECHAT][..], &[]] {
+        let page = get(&sim, &path, agent).await;
+        assert!(
+            page.body.contains("请在企业微信客户端打开链接"),
+            "{agent:?}"
+        );
+    }
+    let choose = path.replace("connect/oauth2", "simulator/choose");
+    let choose = choose.replace("/authorize?", &format!("/authorize/{XIAOMING}?"));
+    assert_eq!(get(&sim, &choose, &[]).await.status, 404);
+    let wanted = |secret: &str| format!("/cgi-bin/gettoken?corpid={CORP}&corpsecret={secret}");
+    assert_eq!(errcode(&sim, &wanted("wrong")).await, 40001);
+    let token = json(&sim, &wanted(SECRET)).await;
+    let token = token["access_token"].as_str().unwrap().to_owned();
+    let again = json(&sim, &wanted(SECRET)).await;
+    assert_eq!(again["access_token"], token, "the same while it lives");
+    let user = |token: &str, code: &str| {
+        format!("/cgi-bin/auth/getuserinfo?access_token={token}&code={code}")
+    };
+    let code = code_of(&get(&sim, &path, &[WECOM]).await);
+    assert_eq!(errcode(&sim, &user("nobodys", &code)).await, 40014);
+    let found = json(&sim, &user(&token, &code)).await;
+    assert_eq!(
+        (found["userid"].as_str(), found.get("openid")),
+        (Some("XiaoMing"), None)
+    );
+    assert_eq!(errcode(&sim, &user(&token, &code)).await, 40029);
+    // No code of another account's is taken, and none of a corp's by /sns/.
+    let other = code_of(&get(&sim, &authorize(APP, "snsapi_base"), &[WECHAT]).await);
+    assert_eq!(errcode(&sim, &user(&token, &other)).await, 40029);
+    let code = code_of(&get(&sim, &path, &[WECOM]).await);
+    assert_eq!(errcode(&sim, &exchange(CORP, SECRET, &code)).await, 40013);
+    assert!(sim.set_default_visitor("oOutsider"));
+    let code = code_of(&get(&sim, &path, &[WECOM]).await);
+    let found = json(&sim, &user(&token, &code)).await;
+    let openid = sim.openid_on(CORP, "oOutsider");
+    assert_eq!(
+        (found["openid"].as_str(), found.get("userid")),
+        (openid.as_deref(), None)
+    );
+    sim.advance_clock(Duration::from_secs(7200));
+    assert_eq!(errcode(&sim, &user(&token, &code)).await, 42001);
+    assert_ne!(json(&sim, &wanted(SECRET)).await["access_token"], token);
 }
 
 #[tokio::test]

@@ -27,6 +27,8 @@ pub struct Visitor {
     pub nickname: String,
     /// `headimgurl` is empty without.
     pub has_avatar: bool,
+    /// As what every corp knows them, if they are its member.
+    pub userid: Option<String>,
 }
 
 impl Visitor {
@@ -37,6 +39,7 @@ impl Visitor {
             unionid: random::openid(),
             nickname: "快照页用户".to_owned(),
             has_avatar: false,
+            userid: None,
         }
     }
 
@@ -76,7 +79,14 @@ pub(super) struct Visitors {
 impl Visitors {
     pub(super) fn built_in() -> Visitors {
         let person = |openid: &str, unionid: &str, nickname: &str, has_avatar| {
+            // Some are members of every corp, the rest are outsiders.
+            let userid = match nickname {
+                "小明" => Some("XiaoMing"),
+                "没有头像" => Some("no.avatar@example.com"),
+                _ => None,
+            };
             Arc::new(Visitor {
+                userid: userid.map(str::to_owned),
                 openid: openid.to_owned(),
                 unionid: unionid.to_owned(),
                 nickname: nickname.to_owned(),
@@ -143,6 +153,21 @@ impl Visitors {
         Some(visitor)
     }
 
+    /// Makes this visitor a member of every corp.
+    pub(super) fn employ(&mut self, openid: &str, userid: &str) -> Option<Arc<Visitor>> {
+        let at = self.all.iter().position(|its| its.openid == openid)?;
+        let place = self.all.get_mut(at)?;
+        let member = Arc::new(Visitor {
+            userid: Some(userid.to_owned()),
+            ..Visitor::clone(place)
+        });
+        *place = member.clone();
+        if self.default.openid == openid {
+            self.default = member.clone();
+        }
+        Some(member)
+    }
+
     fn add(&mut self, openid: &str) -> Option<Arc<Visitor>> {
         let alphabet = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
         let shaped = (1..=64).contains(&openid.len()) && openid.bytes().all(alphabet);
@@ -154,6 +179,7 @@ impl Visitors {
             unionid: derived("unionid", openid),
             nickname: format!("访客 {}", self.all.len() + 1),
             has_avatar: true,
+            userid: None,
         });
         self.all.push(visitor.clone());
         Some(visitor)

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::corp::CorpTokens;
 use super::grants::Grants;
 use super::journal::{Calls, Event, Journal};
 use super::mood::Spell;
@@ -31,6 +32,7 @@ pub(super) struct State {
     /// The simulator's clock, since its start; set anew for every step.
     pub(super) now: Duration,
     pub(super) grants: Grants,
+    pub(super) corps: CorpTokens,
     pub(super) visitors: Visitors,
     pub(super) journal: Journal,
     pub(super) spell: Spell,
@@ -54,6 +56,7 @@ impl World {
             state: Mutex::new(State {
                 now: Duration::ZERO,
                 grants: Grants::default(),
+                corps: CorpTokens::default(),
                 visitors: Visitors::built_in(),
                 journal: Journal::default(),
                 spell: Spell::NORMAL,
@@ -160,6 +163,27 @@ impl World {
             .position(|account| account.app_id == app_id)?;
         let visitor = self.step(|state| state.visitors.find(visitor).cloned())?;
         Some(self.openid(account, &visitor))
+    }
+
+    pub(super) fn employ(&self, openid: &str, userid: &str) -> bool {
+        self.step(|state| {
+            let now = state.now;
+            let Some(visitor) = state.visitors.employ(openid, userid) else {
+                return false;
+            };
+            let line = format!("visitor: {} is a member of every corp", visitor.shown());
+            state.journal.record(now, line);
+            true
+        })
+    }
+
+    pub(super) fn forget_corp_tokens(&self) {
+        self.step(|state| {
+            state.corps.forget_all();
+            let now = state.now;
+            let line = "corps' tokens are unknown from now on".to_owned();
+            state.journal.record(now, line);
+        });
     }
 
     pub(super) fn withdraw(&self, openid: &str) {

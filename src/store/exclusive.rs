@@ -116,7 +116,7 @@ mod tests {
         Subject {
             id,
             app_id: "wx1",
-            openid: "o1",
+            person: crate::revocation::Person::OpenId("o1"),
             opened: FAR,
         }
     }

@@ -363,7 +363,7 @@ mod tests {
         all.has_ended(&Subject {
             id: &[number; 16],
             app_id: "wx1",
-            openid: "o",
+            person: crate::revocation::Person::OpenId("o"),
             opened,
         })
     }

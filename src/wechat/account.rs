@@ -1,4 +1,4 @@
-//! An official account (公众号) as the gateway knows it.
+//! An account (公众号, 网站应用, an app of 企业微信) as the gateway knows it.
 //!
 //! Holds always: the callback's origin is one that WeChat would accept for
 //! this kind of account, and the secret can be read by [`super::api`] alone.
@@ -8,6 +8,8 @@ use std::fmt;
 use serde::Deserialize;
 use url::Url;
 
+use super::corp::Corp;
+use super::kind::Kind;
 use crate::origin::{PublicOrigin, PublicScheme};
 use crate::secret::Secret;
 
@@ -17,9 +19,11 @@ pub const OPEN_BASE_URL: &str = "https://open.weixin.qq.com";
 pub const API_BASE_URL: &str = "https://api.weixin.qq.com";
 /// WeChat's second host for the same calls.
 pub const API_FALLBACK_URL: &str = "https://api2.weixin.qq.com";
+/// WeCom's host for calls from servers.
+pub const CORP_API_BASE_URL: &str = "https://qyapi.weixin.qq.com";
 
-/// An appid: `wx` and 16 hexadecimal digits with WeChat, other letters with a
-/// simulator. Public.
+/// An appid: `wx` and 16 hexadecimal digits with WeChat, a CorpID (`ww…`) with
+/// WeCom, other letters with a simulator. Public.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct AppId(String);
@@ -87,14 +91,14 @@ impl TryFrom<String> for BaseUrl {
     }
 }
 
-/// The file that WeChat fetches from a domain's root to see who owns it: its
-/// name and its content are both made of the same 16 characters.
+/// The file that WeChat, or WeCom, fetches from a domain's root to see who owns
+/// it: its name and its content are both made of the same 16 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct VerifyFile(String);
 
 impl VerifyFile {
-    /// `MP_verify_….txt`.
+    /// `MP_verify_….txt`, or WeCom's `WW_verify_….txt`.
     pub fn name(&self) -> &str {
         &self.0
     }
@@ -105,7 +109,9 @@ impl VerifyFile {
     }
 
     fn core(name: &str) -> Option<&str> {
-        name.strip_prefix("MP_verify_")?.strip_suffix(".txt")
+        let rest = name.strip_prefix("MP_verify_");
+        rest.or_else(|| name.strip_prefix("WW_verify_"))?
+            .strip_suffix(".txt")
     }
 }
 
@@ -120,7 +126,7 @@ impl TryFrom<String> for VerifyFile {
             Ok(Self(found))
         } else {
             Err(format!(
-                "found \"{found}\"; expected the name of the file as WeChat's console gives it, such as \"MP_verify_AbCdEfGhIjKlMnOp.txt\""
+                "found \"{found}\"; expected the name of the file as WeChat's console gives it, such as \"MP_verify_AbCdEfGhIjKlMnOp.txt\", or WeCom's, such as \"WW_verify_AbCdEfGhIjKlMnOp.txt\""
             ))
         }
     }
@@ -167,6 +173,7 @@ pub struct HopOptions {
 /// One account, ready to log visitors in.
 #[derive(Clone)]
 pub struct Account {
+    pub(super) kind: Kind,
     pub(super) app_id: AppId,
     /// `None` where another gateway holds it: no call is made then.
     pub(super) app_secret: Option<Secret>,
@@ -175,12 +182,16 @@ pub struct Account {
     pub(super) api_bases: Vec<BaseUrl>,
     pub(super) lang: Lang,
     pub(super) hop: HopOptions,
+    /// Its token at WeCom, where it is of that kind.
+    pub(super) corp: Corp,
 }
 
 /// What an [`Account`] is made of.
 #[derive(Debug)]
 pub struct Parts {
-    /// The AppID.
+    /// What kind of account it is.
+    pub kind: Kind,
+    /// The AppID; a corp's CorpID.
     pub app_id: AppId,
     /// The AppSecret.
     pub app_secret: Secret,
@@ -202,22 +213,27 @@ pub struct Parts {
 /// the gateway learns nothing of it.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "found \"{found}\"; expected https, no port and no IP address, such as \"https://shop.example.com\": WeChat takes {what} from a test account alone (sandbox = true)"
+    "found \"{found}\"; expected https, no IP address and, unless kind = \"wecom\", no port, such as \"https://shop.example.com\": WeChat takes {what} from a test account alone (sandbox = true)"
 )]
 pub struct CallbackOriginError {
     found: String,
     what: &'static str,
 }
 
-/// Whether WeChat would take `origin` for callbacks of an account.
+/// Whether WeChat would take `origin` for callbacks of an account of `kind`. To
+/// WeCom a port is a part of the domain.
 ///
 /// # Errors
 /// When it would not, and why.
-pub fn acceptable_origin(origin: &PublicOrigin, sandbox: bool) -> Result<(), CallbackOriginError> {
+pub fn acceptable_origin(
+    origin: &PublicOrigin,
+    kind: Kind,
+    sandbox: bool,
+) -> Result<(), CallbackOriginError> {
     let what = match origin {
         _ if sandbox => return Ok(()),
         origin if origin.scheme() != PublicScheme::Https => "http",
-        origin if origin.port().is_some() => "a port",
+        origin if origin.port().is_some() && !matches!(kind, Kind::WeCom(_)) => "a port",
         origin if origin.is_address() => "an IP address",
         _ => return Ok(()),
     };
@@ -231,6 +247,7 @@ impl Account {
     /// The account of `parts`, whose origin is an [`acceptable_origin`].
     pub fn new(parts: Parts) -> Self {
         Self {
+            kind: parts.kind,
             app_id: parts.app_id,
             app_secret: Some(parts.app_secret),
             callback_origin: parts.callback_origin,
@@ -240,13 +257,15 @@ impl Account {
                 .collect(),
             lang: parts.lang,
             hop: parts.hop,
+            corp: Corp::new(),
         }
     }
 
     /// The account of `app_id` whose secret another gateway holds, at `origin`: it
     /// can name the account, and ask WeChat nothing.
-    pub fn held_elsewhere(app_id: AppId, origin: PublicOrigin) -> Self {
+    pub fn held_elsewhere(kind: Kind, app_id: AppId, origin: PublicOrigin) -> Self {
         Self {
+            kind,
             app_id,
             app_secret: None,
             callback_origin: origin,
@@ -254,7 +273,13 @@ impl Account {
             api_bases: Vec::new(),
             lang: Lang::default(),
             hop: HopOptions::default(),
+            corp: Corp::new(),
         }
+    }
+
+    /// What kind of account it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// The AppID.
@@ -290,6 +315,7 @@ pub(super) mod tests {
 
     pub(in crate::wechat) fn account(origin: &str) -> Account {
         Account::new(Parts {
+            kind: Kind::Official,
             app_id: AppId::try_from("wx1234567890abcdef".to_owned()).unwrap(),
             app_secret: Secret::new("0123456789abcdef".to_owned()),
             callback_origin: PublicOrigin::try_from(origin.to_owned()).unwrap(),
@@ -303,9 +329,15 @@ pub(super) mod tests {
 
     #[test]
     fn what_wechat_would_answer_with_10003_is_refused_beforehand() {
-        let acceptable = |text: &str, sandbox| {
-            acceptable_origin(&PublicOrigin::try_from(text.to_owned()).unwrap(), sandbox).is_ok()
-        };
+        let of = |text: &str| PublicOrigin::try_from(text.to_owned()).unwrap();
+        let acceptable =
+            |text: &str, sandbox| acceptable_origin(&of(text), Kind::Official, sandbox).is_ok();
+        let wecom = Kind::WeCom(crate::wechat::AgentId::parse("1").unwrap());
+        let port = of("https://shop.example.com:8443");
+        assert!(acceptable_origin(&port, wecom, false).is_ok());
+        assert!(acceptable_origin(&port, Kind::Website, false).is_err());
+        assert!(acceptable_origin(&of("https://127.0.0.1"), wecom, false).is_err());
+        assert!(acceptable_origin(&of("http://shop.example.com"), wecom, false).is_err());
         assert!(acceptable("https://shop.example.com", false));
         for wrong in [
             "http://shop.example.com",
@@ -321,6 +353,8 @@ pub(super) mod tests {
     fn a_verify_file_is_named_after_its_content() {
         let file = VerifyFile::try_from("MP_verify_AbCdEfGhIjKlMnOp.txt".to_owned()).unwrap();
         assert_eq!(file.content(), "AbCdEfGhIjKlMnOp");
+        let wecoms = VerifyFile::try_from("WW_verify_AbCdEfGhIjKlMnOp.txt".to_owned()).unwrap();
+        assert_eq!(wecoms.content(), "AbCdEfGhIjKlMnOp");
         for wrong in [
             "MP_verify_.txt",
             "MP_verify_AbCdEfGhIjKlMnO/.txt",

@@ -1,4 +1,5 @@
-//! WeChat's api, server to server: exchange, refresh, profile, check.
+//! WeChat's api, server to server: exchange, refresh, profile, check; and what
+//! stands for an exchange at WeCom.
 //!
 //! Holds always: answers are read up to 64 KiB, within one time limit, and as
 //! bytes whatever their content type says; the only field that must be there is
@@ -6,7 +7,8 @@
 //! the first, for a code that may have been seen is spent. No error and no log
 //! line holds a URL, for the secret stands in it.
 //!
-//! Source: WeChat's page "网页授权", steps 2 to 5.
+//! Source: WeChat's page "网页授权", steps 2 to 5; WeCom's pages "获取access_token" and
+//! "获取访问用户身份".
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -24,8 +26,10 @@ use super::account::{Account, AppId, BaseUrl};
 use super::authorize::{COMPONENT, Scope};
 use super::callback::Code;
 use super::calls;
-use super::errcode::Errcode;
-use super::openid::{OpenId, UnionId};
+use super::corp::CorpToken;
+use super::errcode::{Errcode, Meaning, Side};
+use super::kind::Kind;
+use super::openid::{OpenId, UnionId, UserId, Visitor};
 use super::tokens::Tokens;
 use crate::secret::Secret;
 
@@ -62,16 +66,30 @@ pub enum Call {
     Userinfo,
     /// Whether a token still holds.
     Auth,
+    /// A corp's token, at WeCom.
+    CorpToken,
+    /// A code for who a corp's visitor is.
+    CorpUser,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
         Self::AccessToken,
         Self::RefreshToken,
         Self::Userinfo,
         Self::Auth,
+        Self::CorpToken,
+        Self::CorpUser,
     ];
+
+    /// Whose numbers its errors are.
+    pub fn side(self) -> Side {
+        match self {
+            Self::AccessToken | Self::RefreshToken | Self::Userinfo | Self::Auth => Side::WeChat,
+            Self::CorpToken | Self::CorpUser => Side::WeCom,
+        }
+    }
 
     /// As WeChat's paths call it.
     pub fn as_str(self) -> &'static str {
@@ -80,6 +98,8 @@ impl Call {
             Self::RefreshToken => "refresh_token",
             Self::Userinfo => "userinfo",
             Self::Auth => "auth",
+            Self::CorpToken => "gettoken",
+            Self::CorpUser => "getuserinfo",
         }
     }
 }
@@ -89,6 +109,8 @@ impl Call {
 pub struct Called<'a> {
     /// Whose call.
     pub app_id: &'a AppId,
+    /// And of what kind that account is.
+    pub kind: Kind,
     /// Which.
     pub call: Call,
     /// How long it took, the wait for its turn aside; `None` if its turn never
@@ -118,8 +140,9 @@ impl fmt::Debug for Observer {
 /// What came of asking about a code that is nobody's.
 #[derive(Debug)]
 pub struct Probe {
-    /// WeChat's no, which tells what it thinks of the account, or why there is none.
-    pub answer: ApiError,
+    /// WeChat's no, which tells what it thinks of the account, or why there is none;
+    /// WeCom, which is asked for no more than a token, says yes.
+    pub answer: Result<(), ApiError>,
     /// What time WeChat's host says it is.
     pub date: Option<SystemTime>,
     /// How long it took.
@@ -144,7 +167,7 @@ pub struct Bounds {
 
 /// What WeChat gave for a code: proof of who the visitor is.
 pub struct Grant {
-    openid: OpenId,
+    visitor: Visitor,
     unionid: Option<UnionId>,
     scope: Option<Scope>,
     snapshot: bool,
@@ -199,7 +222,7 @@ impl Grant {
     fn of(mut answer: Map<String, Value>) -> Result<Self, ApiError> {
         let tokens = take_tokens(&mut answer);
         Ok(Self {
-            openid: openid_of(&answer)?,
+            visitor: Visitor::OpenId(openid_of(&answer)?),
             unionid: unionid_of(&answer),
             scope: scope_of(&answer),
             snapshot: flag(&answer, "is_snapshotuser"),
@@ -207,9 +230,37 @@ impl Grant {
         })
     }
 
+    /// Private: only [`Api::exchange`] has such an answer from WeCom.
+    fn of_corp(answer: &Map<String, Value>) -> Result<Self, ApiError> {
+        let either = |one, other| text(answer, one).or_else(|| text(answer, other));
+        let visitor = match (either("userid", "UserId"), either("openid", "OpenId")) {
+            (Some(userid), None) => {
+                let userid = UserId::try_from(userid.to_owned());
+                Visitor::Member(userid.map_err(|_| {
+                    ApiError::Garbled("a userid with characters that no userid has")
+                })?)
+            }
+            (None, Some(openid)) => {
+                let openid = OpenId::try_from(openid.to_owned());
+                Visitor::OpenId(openid.map_err(|_| {
+                    ApiError::Garbled("an openid with characters that no openid has")
+                })?)
+            }
+            (None, None) => return Err(ApiError::Garbled("neither a userid nor an openid")),
+            (Some(_), Some(_)) => return Err(ApiError::Garbled("both a userid and an openid")),
+        };
+        Ok(Self {
+            visitor,
+            unionid: None,
+            scope: None,
+            snapshot: false,
+            tokens: None,
+        })
+    }
+
     /// Who the visitor is.
-    pub fn openid(&self) -> &OpenId {
-        &self.openid
+    pub fn visitor(&self) -> &Visitor {
+        &self.visitor
     }
 
     /// The id across accounts, if WeChat gave one.
@@ -310,6 +361,9 @@ impl Api {
     /// # Errors
     /// See [`ApiError`].
     pub async fn exchange(&self, account: &Account, code: &Code) -> Result<Grant, ApiError> {
+        if let Kind::WeCom(_) = account.kind {
+            return self.corp_exchange(account, code).await;
+        }
         let secret = secret_of(account)?.expose();
         let query = Secret::new(format!(
             "/sns/oauth2/access_token?appid={}&secret={}&code={}&grant_type=authorization_code",
@@ -319,6 +373,51 @@ impl Api {
         ));
         let hidden = [secret, code.expose()];
         self.call(account, Call::AccessToken, &query, &hidden, Grant::of)
+            .await
+    }
+
+    /// The same at WeCom, where the corp's own token stands for the secret. A dead
+    /// one spends no code: it is asked for anew, once.
+    async fn corp_exchange(&self, account: &Account, code: &Code) -> Result<Grant, ApiError> {
+        let corp = &account.corp;
+        let (turn, token) = corp.token(|| self.corp_token(account)).await?;
+        let dead = match self.corp_user(account, &token, code).await {
+            Err(ApiError::Errcode { code, .. }) if code.meaning() == Meaning::TokenDead => turn,
+            done => return done,
+        };
+        corp.over(dead).await;
+        let (_, token) = corp.token(|| self.corp_token(account)).await?;
+        self.corp_user(account, &token, code).await
+    }
+
+    /// A corp's token.
+    async fn corp_token(&self, account: &Account) -> Result<CorpToken, ApiError> {
+        let secret = secret_of(account)?.expose();
+        let query = corp_token_query(account, secret);
+        let read = |mut answer| {
+            let token = take_secret(&mut answer, "access_token");
+            let token = token.ok_or(ApiError::Garbled("no access_token"))?;
+            Ok(CorpToken::new(token, expires_in(&answer)))
+        };
+        self.call(account, Call::CorpToken, &query, &[secret], read)
+            .await
+    }
+
+    /// Who a corp's visitor is.
+    async fn corp_user(
+        &self,
+        account: &Account,
+        token: &CorpToken,
+        code: &Code,
+    ) -> Result<Grant, ApiError> {
+        let query = Secret::new(format!(
+            "/cgi-bin/auth/getuserinfo?access_token={}&code={}",
+            utf8_percent_encode(token.access.expose(), COMPONENT),
+            utf8_percent_encode(code.expose(), COMPONENT),
+        ));
+        let hidden = [token.access.expose(), code.expose()];
+        let read = |answer| Grant::of_corp(&answer);
+        self.call(account, Call::CorpUser, &query, &hidden, read)
             .await
     }
 
@@ -397,24 +496,28 @@ impl Api {
     }
 
     /// Asks one host about a code that is nobody's: the answer tells whether it
-    /// knows the account and takes its secret. It can give no grant.
+    /// knows the account and takes its secret. It can give no grant. WeCom is asked
+    /// for a token, which is dropped.
     pub async fn probe(&self, account: &Account, base: &BaseUrl) -> Probe {
         let secret = match secret_of(account) {
             Ok(secret) => secret.expose(),
             Err(answer) => {
                 return Probe {
-                    answer,
+                    answer: Err(answer),
                     date: None,
                     took: Duration::ZERO,
                 };
             }
         };
-        let url = Secret::new(format!(
-            "{}/sns/oauth2/access_token?appid={}&secret={}&code={NOBODYS_CODE}&grant_type=authorization_code",
-            base.as_str(),
-            account.app_id.as_str(),
-            utf8_percent_encode(secret, COMPONENT),
-        ));
+        let query = match account.kind {
+            Kind::WeCom(_) => corp_token_query(account, secret),
+            Kind::Official | Kind::Website => Secret::new(format!(
+                "/sns/oauth2/access_token?appid={}&secret={}&code={NOBODYS_CODE}&grant_type=authorization_code",
+                account.app_id.as_str(),
+                utf8_percent_encode(secret, COMPONENT),
+            )),
+        };
+        let url = Secret::new(format!("{}{}", base.as_str(), query.expose()));
         let began = Instant::now();
         let mut date = None;
         let asked = async {
@@ -423,11 +526,17 @@ impl Api {
             let told = told.and_then(|told| httpdate::parse_http_date(told.to_str().ok()?).ok());
             date = told;
             let body = read(response).await?;
-            understand(body, &[secret]).map(drop)
+            let mut answer = understand(side(account), body, &[secret])?;
+            // Taken out, to be wiped.
+            Ok(take_secret(&mut answer, "access_token").is_some())
         };
-        let answer = match asked.await {
-            Ok(()) => ApiError::Garbled("a yes to a code that is nobody's"),
-            Err(error) => error,
+        let answer = match (asked.await, account.kind) {
+            (Err(error), _) => Err(error),
+            (Ok(true), Kind::WeCom(_)) => Ok(()),
+            (Ok(false), Kind::WeCom(_)) => Err(ApiError::Garbled("no access_token")),
+            (Ok(_), Kind::Official | Kind::Website) => {
+                Err(ApiError::Garbled("a yes to a code that is nobody's"))
+            }
         };
         Probe {
             answer,
@@ -474,6 +583,7 @@ impl Api {
         if let Some(Observer(told)) = &self.observer {
             told(&Called {
                 app_id: &account.app_id,
+                kind: account.kind,
                 call,
                 took,
                 error,
@@ -490,7 +600,7 @@ impl Api {
     ) -> Result<Map<String, Value>, ApiError> {
         let mut nothing_sent = ApiError::NotSent("no host is configured".to_owned());
         for base in &account.api_bases {
-            match self.call_host(base, query, hidden).await {
+            match self.call_host(side(account), base, query, hidden).await {
                 Err(error @ ApiError::NotSent(_)) => nothing_sent = error,
                 done => return done,
             }
@@ -500,13 +610,14 @@ impl Api {
 
     async fn call_host(
         &self,
+        side: Side,
         base: &BaseUrl,
         query: &Secret,
         hidden: &[&str],
     ) -> Result<Map<String, Value>, ApiError> {
         let url = Secret::new(format!("{}{}", base.as_str(), query.expose()));
         let response = self.get(base, &url).await?;
-        understand(read(response).await?, hidden)
+        understand(side, read(response).await?, hidden)
     }
 
     async fn get(&self, base: &BaseUrl, url: &Secret) -> Result<Response, ApiError> {
@@ -516,6 +627,23 @@ impl Api {
         };
         client.get(url.expose()).send().await.map_err(transport)
     }
+}
+
+/// Whose numbers an account's errors are.
+fn side(account: &Account) -> Side {
+    match account.kind {
+        Kind::Official | Kind::Website => Side::WeChat,
+        Kind::WeCom(_) => Side::WeCom,
+    }
+}
+
+/// What WeCom is asked for a corp's token with.
+fn corp_token_query(account: &Account, secret: &str) -> Secret {
+    Secret::new(format!(
+        "/cgi-bin/gettoken?corpid={}&corpsecret={}",
+        account.app_id.as_str(),
+        utf8_percent_encode(secret, COMPONENT),
+    ))
 }
 
 /// An answer's bytes. Tokens stand in them: they are wiped when dropped, and have
@@ -554,7 +682,15 @@ pub fn reason(error: &dyn std::error::Error) -> String {
 /// # Errors
 /// See [`ApiError`].
 pub fn try_grant(answer: Vec<u8>, hidden: &[&str]) -> Result<(), ApiError> {
-    Grant::of(understand(answer.into(), hidden)?).map(drop)
+    Grant::of(understand(Side::WeChat, answer.into(), hidden)?).map(drop)
+}
+
+/// The same of WeCom's answer.
+///
+/// # Errors
+/// See [`ApiError`].
+pub fn try_corp_grant(answer: Vec<u8>, hidden: &[&str]) -> Result<(), ApiError> {
+    Grant::of_corp(&understand(Side::WeCom, answer.into(), hidden)?).map(drop)
 }
 
 /// What [`Api::profile`] makes of `answer`'s bytes, `openid` having been asked
@@ -567,12 +703,13 @@ pub fn read_profile(
     hidden: &[&str],
     openid: &OpenId,
 ) -> Result<Profile, ApiError> {
-    Profile::of(&understand(answer.into(), hidden)?, openid)
+    Profile::of(&understand(Side::WeChat, answer.into(), hidden)?, openid)
 }
 
 /// Reads an answer's bytes. Raw control characters, which occur in nicknames
 /// and which no JSON parser takes, become spaces first.
 fn understand(
+    side: Side,
     mut body: Zeroizing<Vec<u8>>,
     hidden: &[&str],
 ) -> Result<Map<String, Value>, ApiError> {
@@ -592,6 +729,7 @@ fn understand(
             let message = without(text(&answer, "errmsg").unwrap_or_default(), hidden);
             Err(ApiError::Errcode {
                 code: Errcode {
+                    side,
                     code,
                     rid: rid(&message),
                 },
@@ -622,16 +760,18 @@ fn take_tokens(answer: &mut Map<String, Value>) -> Option<Tokens> {
     let access = take_secret(answer, "access_token");
     // Taken even where it is of no use, to be wiped.
     let refresh = take_secret(answer, "refresh_token");
-    let expires_in = answer
-        .get("expires_in")
-        .and_then(number)
-        .and_then(|seconds| u64::try_from(seconds).ok())
-        .unwrap_or(TOKEN_LIFE);
     Some(Tokens {
         access: access?,
         refresh,
-        expires_in: expires_in.min(TOKEN_LIFE),
+        expires_in: expires_in(answer),
     })
+}
+
+/// For how long a token of `answer` is good, in seconds.
+fn expires_in(answer: &Map<String, Value>) -> u64 {
+    let told = answer.get("expires_in").and_then(number);
+    let seconds = told.and_then(|seconds| u64::try_from(seconds).ok());
+    seconds.unwrap_or(TOKEN_LIFE).min(TOKEN_LIFE)
 }
 
 fn flag(answer: &Map<String, Value>, key: &str) -> bool {
@@ -656,7 +796,7 @@ fn scope_of(answer: &Map<String, Value>) -> Option<Scope> {
     let granted = text(answer, "scope")?;
     let profile = granted
         .split(',')
-        .any(|scope| scope.trim() == Scope::Userinfo.as_str());
+        .any(|scope| matches!(scope.trim(), "snsapi_userinfo" | "snsapi_login"));
     Some(if profile {
         Scope::Userinfo
     } else {
@@ -706,7 +846,7 @@ mod tests {
     use super::*;
 
     fn answer(body: &str) -> Result<Map<String, Value>, ApiError> {
-        understand(body.as_bytes().to_vec().into(), &["hunter2"])
+        understand(Side::WeChat, body.as_bytes().to_vec().into(), &["hunter2"])
     }
 
     #[test]
@@ -734,7 +874,7 @@ mod tests {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let origin = PublicOrigin::try_from("https://www.example.com".to_owned()).unwrap();
         let app_id = AppId::try_from("wx1234567890abcdef".to_owned()).unwrap();
-        let mut account = Account::held_elsewhere(app_id, origin);
+        let mut account = Account::held_elsewhere(Kind::Official, app_id, origin);
         // Wherever calls would go.
         account.api_bases = vec![BaseUrl::try_from(base).unwrap()];
         let bounds = Bounds {
@@ -749,7 +889,7 @@ mod tests {
             api.refresh(&account, &token, &openid).await.map(drop),
             api.profile(&account, &token, &openid).await.map(drop),
             api.check(&account, &token, &openid).await,
-            Err(api.probe(&account, &account.api_bases[0]).await.answer),
+            api.probe(&account, &account.api_bases[0]).await.answer,
         ];
         for answer in answers {
             assert!(
@@ -773,7 +913,7 @@ mod tests {
             assert!(matches!(answer(body), Err(ApiError::Garbled(_))), "{body}");
         }
         assert!(matches!(
-            understand(vec![b'{', 0xff, b'}'].into(), &[]),
+            understand(Side::WeChat, vec![b'{', 0xff, b'}'].into(), &[]),
             Err(ApiError::Garbled(_))
         ));
         assert!(openid_of(&answer(r#"{"openid":"a\nb"}"#).unwrap()).is_err());
@@ -784,6 +924,38 @@ mod tests {
     fn raw_control_characters_do_not_break_an_answer() {
         let answer = answer("{\"openid\":\"o1\",\"nickname\":\"a\u{1}b\"}").unwrap();
         assert_eq!(shown_text(text(&answer, "nickname").unwrap()), "a b");
+    }
+
+    #[test]
+    fn a_corps_visitor_is_a_member_or_has_an_openid_and_never_both() {
+        let of = |body: &str| Grant::of_corp(&answer(body).unwrap());
+        for body in [
+            r#"{"userid":"li.ming@x"}"#,
+            r#"{"UserId":"li.ming@x","OpenId":""}"#,
+        ] {
+            let grant = of(body).unwrap();
+            assert_eq!(grant.visitor().userid().unwrap().as_str(), "li.ming@x");
+            assert!(grant.visitor().openid().is_none());
+        }
+        for body in [
+            r#"{"openid":"oOut"}"#,
+            r#"{"OpenId":"oOut","DeviceId":"d"}"#,
+        ] {
+            let grant = of(body).unwrap();
+            assert_eq!(grant.visitor().openid().unwrap().as_str(), "oOut");
+            assert!(grant.visitor().userid().is_none());
+        }
+        for body in [
+            "{}",
+            r#"{"userid":"","openid":""}"#,
+            r#"{"userid":"a","openid":"o"}"#,
+            r#"{"userid":"a","OpenId":"o"}"#,
+            r#"{"userid":"a b"}"#,
+            r#"{"openid":"li.ming@x"}"#,
+            r#"{"userid":7}"#,
+        ] {
+            assert!(matches!(of(body), Err(ApiError::Garbled(_))), "{body}");
+        }
     }
 
     #[test]
@@ -813,5 +985,8 @@ mod tests {
             scope_of(&answer(r#"{"scope":"snsapi_base,snsapi_userinfo"}"#).unwrap()),
             Some(Scope::Userinfo)
         );
+        // A website's one scope includes the profile.
+        let login = answer(r#"{"scope":"snsapi_login"}"#).unwrap();
+        assert_eq!(scope_of(&login), Some(Scope::Userinfo));
     }
 }

@@ -5,7 +5,11 @@
 //! `#wechat_redirect` at the end. WeChat matches the link with a regular
 //! expression and shows an error page of its own when it differs.
 //!
-//! Source: WeChat's page "网页授权", step 1.
+//! A website's visitors go to another page of the same host than an official
+//! account's; a corp's to the same, with the app's number besides.
+//!
+//! Source: WeChat's page "网页授权", step 1; "网站应用微信登录", step 1; WeCom's page
+//! "构造网页授权链接".
 
 use std::fmt;
 
@@ -13,6 +17,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 use super::account::{Account, HopOptions};
+use super::kind::Kind;
 
 /// All but RFC 3986's unreserved characters.
 pub const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
@@ -21,7 +26,9 @@ pub const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// What a visitor is asked for. Ordered: the later includes the earlier.
+/// What a visitor is asked for. Ordered: the later includes the earlier. A website
+/// asks with a scope of its own, `snsapi_login`, that includes both: there these say
+/// what is fetched ([`Kind::scope_name`] is what WeChat calls it).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Scope {
     /// The openid, without the visitor noticing.
@@ -134,12 +141,17 @@ impl Account {
             connect_redirect,
         } = self.hop;
         let wanted = |on: bool, parameter: &'static str| if on { parameter } else { "" };
+        let (page, agent) = match self.kind {
+            Kind::Official => ("oauth2/authorize", String::new()),
+            Kind::Website => ("qrconnect", String::new()),
+            Kind::WeCom(agent) => ("oauth2/authorize", format!("&agentid={agent}")),
+        };
         format!(
-            "{}/connect/oauth2/authorize?appid={}&redirect_uri={}&response_type=code&scope={}&state={}{}{}{}#wechat_redirect",
+            "{}/connect/{page}?appid={}&redirect_uri={}&response_type=code&scope={}&state={}{agent}{}{}{}#wechat_redirect",
             self.open_base.as_str(),
             self.app_id.as_str(),
             utf8_percent_encode(&callback, COMPONENT),
-            scope.as_str(),
+            self.kind.scope_name(scope),
             state.as_str(),
             wanted(force_popup, "&forcePopup=true"),
             wanted(force_snapshot, "&forceSnapShot=true"),
@@ -163,6 +175,34 @@ mod tests {
              &redirect_uri=https%3A%2F%2Fshop.example.com%2F.wxgate%2Fcallback&response_type=code\
              &scope=snsapi_base&state=00112233445566778899aabbccddeeff0#wechat_redirect"
         );
+    }
+
+    #[test]
+    fn each_kind_has_its_page_and_its_scope() {
+        let mut account = account("https://shop.example.com");
+        let state = State::parse("00112233445566778899aabbccddeeff0").unwrap();
+        let middle = "appid=wx1234567890abcdef\
+             &redirect_uri=https%3A%2F%2Fshop.example.com%2F.wxgate%2Fcallback&response_type=code";
+        account.kind = Kind::Website;
+        for scope in [Scope::Base, Scope::Userinfo] {
+            assert_eq!(
+                account.authorize_url("/.wxgate/callback", scope, &state),
+                format!(
+                    "https://open.weixin.qq.com/connect/qrconnect?{middle}\
+                     &scope=snsapi_login&state=00112233445566778899aabbccddeeff0#wechat_redirect"
+                )
+            );
+        }
+        account.kind = Kind::WeCom(super::super::AgentId::parse("1000002").unwrap());
+        for scope in [Scope::Base, Scope::Userinfo] {
+            assert_eq!(
+                account.authorize_url("/.wxgate/callback", scope, &state),
+                format!(
+                    "https://open.weixin.qq.com/connect/oauth2/authorize?{middle}\
+                     &scope=snsapi_base&state=00112233445566778899aabbccddeeff0&agentid=1000002#wechat_redirect"
+                )
+            );
+        }
     }
 
     #[test]

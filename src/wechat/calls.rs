@@ -15,7 +15,7 @@ use super::api::ApiError;
 /// One call.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// `access_token`, `refresh_token`, `userinfo` or `auth`.
+    /// `access_token`, `refresh_token`, `userinfo`, `auth`, `gettoken` or `getuserinfo`.
     pub name: &'static str,
     /// When it began.
     pub began: Instant,

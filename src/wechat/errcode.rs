@@ -3,11 +3,26 @@
 //! Holds always: a number that is not in the table means [`Meaning::Unknown`],
 //! which lets nobody in. What a meaning leads to is the gateway's business.
 //!
-//! Source: WeChat's pages "网页授权" and "全局返回码".
+//! WeCom has numbers of its own, and some of WeChat's with another meaning: whose
+//! number it is stands beside it.
+//!
+//! Source: WeChat's pages "网页授权" and "全局返回码"; WeCom's page "全局错误码".
+
+/// Whose numbers they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Side {
+    /// WeChat's.
+    #[default]
+    WeChat,
+    /// WeCom's.
+    WeCom,
+}
 
 /// An `errcode` with the `rid` that Tencent's support asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Errcode {
+    /// Whose number it is.
+    pub side: Side,
     /// The number.
     pub code: i64,
     /// The id of the call at WeChat's side, if it gave one.
@@ -84,10 +99,10 @@ impl Meaning {
             Self::CodeSpent => "the code was of no use; logins begin anew by themselves",
             Self::Refused => "the visitor refused",
             Self::SecretWrong => {
-                "compare accounts.NAME.app_secret with the AppSecret in WeChat's console (基本配置), and look whether it was reset there"
+                "compare accounts.NAME.app_secret with the AppSecret in WeChat's console (基本配置; of a website: 微信开放平台, 网站应用), and look whether it was reset there"
             }
             Self::AppIdWrong => {
-                "compare accounts.NAME.app_id with the AppID in WeChat's console (基本配置)"
+                "compare accounts.NAME.app_id with the AppID in WeChat's console (基本配置; of a website: 微信开放平台, 网站应用)"
             }
             Self::AddressRefused => {
                 "add this machine's outgoing address to the list in WeChat's console (基本配置 > IP白名单)"
@@ -170,16 +185,70 @@ pub const TABLE: &[Row] = &[
     row(42007, "user changed password", Meaning::RefreshDead),
 ];
 
+/// WeCom's, of `gettoken` and `getuserinfo`.
+pub const CORP_TABLE: &[Row] = &[
+    row(-1, "system busy", Meaning::Busy),
+    row(40029, "invalid code", Meaning::CodeSpent),
+    row(41008, "missing code", Meaning::Refused),
+    row(40001, "invalid secret", Meaning::SecretWrong),
+    row(41004, "missing secret", Meaning::SecretWrong),
+    row(40013, "invalid corpid", Meaning::AppIdWrong),
+    row(41002, "missing corpid", Meaning::AppIdWrong),
+    row(40056, "invalid agentid", Meaning::AppIdWrong),
+    row(
+        60020,
+        "not allow to access from your ip",
+        Meaning::AddressRefused,
+    ),
+    row(48002, "api forbidden", Meaning::NotGranted),
+    row(60011, "no privilege", Meaning::NotGranted),
+    row(
+        301_002,
+        "not allow operate another agent",
+        Meaning::NotGranted,
+    ),
+    // Counted by the minute and the hour, not by the day.
+    row(45009, "api freq out of limit", Meaning::MinuteQuota),
+    row(40014, "invalid access_token", Meaning::TokenDead),
+    row(42001, "access_token expired", Meaning::TokenDead),
+    row(41001, "access_token missing", Meaning::TokenDead),
+];
+
 impl Errcode {
     /// What the number means.
     pub fn meaning(&self) -> Meaning {
-        let known = TABLE.iter().find(|row| row.code == self.code);
+        let table = match self.side {
+            Side::WeChat => TABLE,
+            Side::WeCom => CORP_TABLE,
+        };
+        let known = table.iter().find(|row| row.code == self.code);
         known.map_or(Meaning::Unknown, |row| row.meaning)
     }
 
     /// The same for an operator's eyes, with the place to set it right.
     pub fn advice(&self) -> &'static str {
-        self.meaning().advice()
+        match (self.side, self.meaning()) {
+            (Side::WeChat, meaning) => meaning.advice(),
+            (Side::WeCom, Meaning::SecretWrong) => {
+                "compare accounts.NAME.app_secret with the app's Secret in WeCom's console (应用管理 > the app)"
+            }
+            (Side::WeCom, Meaning::AppIdWrong) => {
+                "compare accounts.NAME.app_id with the CorpID in WeCom's console (我的企业 > 企业信息), and agent_id with the app's AgentId (应用管理 > the app)"
+            }
+            (Side::WeCom, Meaning::AddressRefused) => {
+                "add this machine's outgoing address to the app's list in WeCom's console (应用管理 > the app > 企业可信IP)"
+            }
+            (Side::WeCom, Meaning::NotGranted) => {
+                "the app has no right to this: see WeCom's console (应用管理 > the app), and whether app_secret and agent_id are of one app"
+            }
+            (Side::WeCom, Meaning::TokenDead) => {
+                "the corp's access token is dead; it is asked for anew"
+            }
+            (Side::WeCom, Meaning::Unknown) => {
+                "a number that wxgate does not know; see https://open.work.weixin.qq.com/devtool/query, which is WeCom's console for such numbers"
+            }
+            (Side::WeCom, meaning) => meaning.advice(),
+        }
     }
 }
 
@@ -187,30 +256,41 @@ impl Errcode {
 mod tests {
     use super::*;
 
-    fn meaning(code: i64) -> Meaning {
-        Errcode { code, rid: None }.meaning()
+    fn errcode(side: Side, code: i64) -> Errcode {
+        Errcode {
+            side,
+            code,
+            rid: None,
+        }
     }
 
     #[test]
     fn every_number_stands_once_and_an_unknown_one_is_unknown() {
-        for (at, row) in TABLE.iter().enumerate() {
-            assert!(TABLE[at + 1..].iter().all(|other| other.code != row.code));
-            assert_eq!(meaning(row.code), row.meaning);
+        for (side, table) in [(Side::WeChat, TABLE), (Side::WeCom, CORP_TABLE)] {
+            for (at, row) in table.iter().enumerate() {
+                assert!(table[at + 1..].iter().all(|other| other.code != row.code));
+                assert_eq!(errcode(side, row.code).meaning(), row.meaning);
+            }
+            assert_eq!(errcode(side, 99999).meaning(), Meaning::Unknown);
         }
-        assert_eq!(meaning(99999), Meaning::Unknown);
+        // One number, two meanings: a corp's quota comes back within the hour.
+        assert_eq!(errcode(Side::WeChat, 45009).meaning(), Meaning::DailyQuota);
+        assert_eq!(errcode(Side::WeCom, 45009).meaning(), Meaning::MinuteQuota);
     }
 
     #[test]
     fn an_operators_mistake_names_the_place_to_mend_it() {
-        for row in TABLE
-            .iter()
-            .filter(|row| row.meaning.who() == Who::Operator)
-        {
-            assert!(
-                row.meaning.advice().contains("WeChat's console"),
-                "{}",
-                row.code
-            );
+        for (side, table, console) in [
+            (Side::WeChat, TABLE, "WeChat's console"),
+            (Side::WeCom, CORP_TABLE, "WeCom's console"),
+        ] {
+            let operators = table.iter().map(|row| errcode(side, row.code));
+            let unknown = errcode(side, 99999);
+            for code in operators.chain((side == Side::WeCom).then_some(unknown)) {
+                if code.meaning().who() == Who::Operator {
+                    assert!(code.advice().contains(console), "{}", code.code);
+                }
+            }
         }
     }
 }

@@ -10,6 +10,8 @@ use tokio::net::{TcpSocket, TcpStream};
 
 /// WeChat's browser.
 pub const WECHAT: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 MicroMessenger/8.0.60 Language/zh_CN";
+/// WeCom's browser, which says that it is WeChat's too.
+pub const WECOM: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 wxwork/4.1.36 MicroMessenger/7.0.1 Language/zh";
 /// Any other.
 pub const DESKTOP: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/150.0.0.0 Safari/537.36";

@@ -36,11 +36,12 @@ pub fn now() -> u64 {
         .as_secs()
 }
 
+/// Whether a session of number `id` that a visitor opened then has ended.
 pub fn has_ended(all: &Revocations, id: u8, openid: &str, opened: u64) -> bool {
     all.has_ended(&Subject {
         id: &[id; 16],
         app_id: "wx1",
-        openid,
+        person: wxgate::revocation::Person::OpenId(openid),
         opened,
     })
 }
@@ -173,6 +174,7 @@ async fn revocations(opened: &Opened) {
         Revocation::of_session([1; 16], now() + 600),
         Revocation::of_visitor("wx1", "oOne", now() - 100),
         Revocation::of_visitor("wx1", "oOne", now() - 200),
+        Revocation::of_member("wx1", "Li.Ming@corp", now() - 100),
         Revocation::of_everyone(now() - 1_000),
         Revocation::of_everyone(now() - 2_000),
     ];
@@ -201,6 +203,15 @@ fn still_ended(all: &Revocations) {
     assert!(!has_ended(all, 2, "oOther", now()));
     assert!(has_ended(all, 2, "oOne", now() - 150));
     assert!(!has_ended(all, 2, "oOne", now() - 50));
+    let member = |opened| {
+        all.has_ended(&Subject {
+            id: &[2; 16],
+            app_id: "wx1",
+            person: wxgate::revocation::Person::Member("li.ming@Corp"),
+            opened,
+        })
+    };
+    assert!(member(now() - 150) && !member(now() - 50));
     assert!(has_ended(all, 2, "oOther", now() - 1_100));
     assert!(!has_ended(all, 2, "oOther", now() - 900));
     for number in 0..1_000 {

@@ -11,7 +11,9 @@ use wxgate::simulator::{Api, Mood, SimAccount, Simulator};
 
 use crate::app::App;
 use crate::process::{Process, free_address, wxgate};
-use crate::world::{Extra, SECRET, files, gateway_toml, install_crypto, simulator};
+use crate::world::{
+    AGENT, CORP, Extra, SECRET, SITE, files, gateway_toml, install_crypto, simulator,
+};
 
 struct Site {
     gateway: SocketAddr,
@@ -425,4 +427,47 @@ async fn keys_that_others_can_read_and_mistakes_in_the_file_are_told() {
     .await;
     let (code, told) = site.doctor("[server]", "[server]\nno_such_key = 1").await;
     assert_eq!(code, 78, "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_kind_of_account_is_looked_at_as_its_browser_meets_it() {
+    let table = |name: &str, kind: &str, app_id: &str, more: &str| {
+        format!(
+            "[accounts.{name}]\nkind = \"{kind}\"\napp_id = \"{app_id}\"\n{more}\
+             app_secret = {{ file = \"app_secret\" }}\ncallback_origin = \"http://{{gateway}}\"\nsandbox = true\n\
+             open_base_url = \"{{wechat}}\"\napi_base_url = \"{{wechat}}\"\n\n"
+        )
+    };
+    let agent = format!("agent_id = \"{AGENT}\"\n");
+    let tables = table("desk", "website", SITE, "")
+        + &table("corp", "wecom", CORP, &agent)
+        + "[[routes]]\nhost = \"127.0.0.1\"\npath = \"/all\"\nupstream = \"http://{app}\"\n\
+           account = [\"shop\", \"desk\", \"corp\"]\n";
+    let site = site_with(&tables).await;
+    let (code, told) = site.doctor("[server]", "[server]").await;
+    assert_eq!(code, 0, "{told}");
+    for (place, words) in [
+        ("accounts.desk.app_secret", "takes the AppSecret"),
+        ("accounts.corp.app_secret", "takes the app's Secret"),
+        ("微信开放平台", "授权回调域"),
+        ("WeCom's console", "企业可信IP"),
+    ] {
+        let line = told
+            .lines()
+            .find(|line| line.contains(place) && line.contains(words));
+        assert!(line.is_some(), "{place} {words} in:\n{told}");
+    }
+    let begins = told.matches("a login begins").count();
+    assert_eq!(begins, 3, "{told}");
+    let refused = Mood::Errcode {
+        api: Api::CorpToken,
+        errcode: 60020,
+    };
+    site.simulator.set_mood(refused);
+    site.fails(
+        "[server]",
+        "[server]",
+        &["accounts.corp", "60020", "企业可信IP"],
+    )
+    .await;
 }

@@ -346,7 +346,7 @@ async fn me_tells_visitors_who_they_are() {
     let id = told["data"]["session"].as_str().unwrap();
     assert!(wxgate::revocation::parse_id(id).is_some(), "{id}");
     let data = json!({
-        "session": id, "openid": OPENID, "unionid": null, "nickname": null, "avatar": null,
+        "session": id, "openid": OPENID, "userid": null, "unionid": null, "nickname": null, "avatar": null,
         "account": "shop", "app_id": world.app_id, "scope": "snsapi_base", "opened": opened, "ends": ends, "pay": [],
     });
     assert_eq!(told, json!({"code": 0, "data": data}));

@@ -36,6 +36,7 @@ mod explain;
 mod facade;
 mod hostile;
 mod kill;
+mod kinds;
 mod limits;
 mod login;
 mod metrics;

@@ -437,7 +437,9 @@ fn session_seen_at(world: &World, seen: u64) -> String {
     let ring = Keyring::new(&[Secret::new(key)]).unwrap();
     let nobody: Option<&str> = None;
     let wire = (
-        ([7_u8; 16], "127.0.0.1", world.app_id.as_str(), OPENID),
+        ([7_u8; 16], "127.0.0.1", world.app_id.as_str()),
+        // An openid is the first of the two kinds of id.
+        (wxgate::wechat::Kind::Official, 0_u8, OPENID),
         (nobody, nobody, nobody, Scope::Base),
         (seen, seen, seen + 7 * 86_400),
         (0_u64, 0_u64, false),
@@ -707,7 +709,15 @@ fn is_allowed(world: &World, label: &str, value: &str) -> bool {
         "class" => ["none", "1xx", "2xx", "3xx", "4xx", "5xx"].contains(&value),
         "errcode" => value.parse::<i64>().is_ok() || word(value),
         "le" => value == "+Inf" || value.parse::<f64>().is_ok(),
-        "call" => ["access_token", "refresh_token", "userinfo", "auth"].contains(&value),
+        "call" => [
+            "access_token",
+            "refresh_token",
+            "userinfo",
+            "auth",
+            "gettoken",
+            "getuserinfo",
+        ]
+        .contains(&value),
         "decision" | "reason" | "outcome" | "event" | "operation" | "kind" | "result" => {
             word(value)
         }

@@ -10,9 +10,12 @@ use tokio::net::{TcpListener, TcpStream};
 use wxgate::simulator::{Api, Mood};
 
 use crate::app::App;
-use crate::client::{Browser, Traveller, WECHAT, send, split};
+use crate::client::{Browser, Traveller, WECHAT, WECOM, send, split};
 use crate::process::{Process, free_address};
 use crate::world::{Extra, OPENID, SECRET, files, gateway_toml, install_crypto, simulator};
+
+/// A corp's member.
+const MEMBER: &str = "Li.Ming@corp.example";
 
 /// Stands between gateway and WeChat and notes what WeChat answers: the tokens
 /// are to be known before they can be looked for.
@@ -77,8 +80,13 @@ async fn nothing_secret_is_said_at_any_level() {
         api: Some(format!("http://{relayed}")),
         session: "keys = [{ file = \"key\" }]",
         route: "verify_every = \"1s\"",
-        tables: "[[routes]]\nhost = \"a.test\"\nupstream = \"http://{app}\"\naccount = \"shop\"\n\
-                 [store]\nkind = { file = \"store.redb\" }\n[log]\nlevel = \"trace\"\n",
+        tables: &"[[routes]]\nhost = \"a.test\"\nupstream = \"http://{app}\"\naccount = \"shop\"\n\
+                 [[routes]]\nhost = \"127.0.0.1\"\npath = \"/corp\"\nupstream = \"http://{app}\"\naccount = \"corp\"\n\
+                 [accounts.corp]\nkind = \"wecom\"\napp_id = \"ww5150a7c0ffee0004\"\nagent_id = \"1000002\"\n\
+                 app_secret = { file = \"app_secret\" }\ncallback_origin = \"http://{gateway}\"\nsandbox = true\n\
+                 open_base_url = \"{wechat}\"\napi_base_url = \"http://{relayed}\"\n\
+                 [store]\nkind = { file = \"store.redb\" }\n[log]\nlevel = \"trace\"\n"
+            .replace("{relayed}", &relayed.to_string()),
         ..Extra::default()
     };
     std::fs::write(&config, gateway_toml(gateway, app.addr, &simulator, &extra)).unwrap();
@@ -133,6 +141,28 @@ async fn nothing_secret_is_said_at_any_level() {
             }
         }
     }
+    // A corp's member, whose corp's token is heard by the relay too.
+    assert!(simulator.employ(OPENID, MEMBER));
+    for mood in [
+        Mood::Errcode {
+            api: Api::CorpToken,
+            errcode: 60020,
+        },
+        Mood::Normal,
+        Mood::Errcode {
+            api: Api::CorpUser,
+            errcode: 42001,
+        },
+        Mood::TruncatedJson,
+        Mood::BadOpenId,
+    ] {
+        simulator.set_mood(mood);
+        let mut browser = Browser::new(WECOM);
+        let (answer, trail) = browser.visit(gateway, "/corp").await;
+        codes.extend(trail.iter().filter_map(|url| code(url)));
+        answers.push_str(&answer.everything());
+    }
+    assert!(simulator.calls().gettoken.ok() > 0);
     // By way of another host: what crosses is as good as a session, for a moment.
     simulator.set_mood(Mood::Normal);
     let mut traveller = Traveller::new(gateway);
@@ -224,4 +254,6 @@ async fn nothing_secret_is_said_at_any_level() {
     }
     assert!(log.contains("ticket_taken"), "{log}");
     assert!(!log.contains(OPENID), "an openid stands in the log");
+    assert!(!log.contains(MEMBER), "a userid stands in the log");
+    assert!(log.contains("60020"), "{log}");
 }

@@ -9,7 +9,7 @@ use wxgate::reload::Reloads;
 use wxgate::secret::Secret;
 use wxgate::server::{self, Running};
 use wxgate::signing::{Keyring, generate_key};
-use wxgate::simulator::{Settings, SimAccount, Simulator};
+use wxgate::simulator::{Settings, SimAccount, SimKind, Simulator};
 use wxgate::upstream::UpstreamSeen;
 
 use crate::app::App;
@@ -29,6 +29,13 @@ pub const APP_SECRETS: [(&str, &str); 3] = [
     ("forum_secret", "forum0123456789forum0123456789fo"),
     ("games_secret", "games0123456789games0123456789ga"),
 ];
+/// A website's appid.
+pub const SITE: &str = "wx5150a7c0ffee0003";
+/// A corp's id, and the number of its app.
+pub const CORP: &str = "ww5150a7c0ffee0004";
+pub const AGENT: &str = "1000002";
+/// A website that is bound to no open platform account.
+pub const UNBOUND: &str = "wx5150a7c0ffee0005";
 /// The default visitor.
 pub const OPENID: &str = "oTestVisitor0000000000000001";
 
@@ -84,8 +91,26 @@ pub async fn simulator(gateway: SocketAddr) -> Simulator {
         app_id: CLUB.to_owned(),
         ..account.clone()
     };
+    let site = SimAccount {
+        kind: SimKind::Website,
+        app_id: SITE.to_owned(),
+        ..account.clone()
+    };
+    let unbound = SimAccount {
+        app_id: UNBOUND.to_owned(),
+        bound: false,
+        ..site.clone()
+    };
+    let corp = SimAccount {
+        kind: SimKind::WeCom {
+            agent_id: AGENT.to_owned(),
+        },
+        app_id: CORP.to_owned(),
+        ..account.clone()
+    };
+    let accounts = vec![account, club, site, corp, unbound];
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let simulator = Simulator::start(listener, Settings::new(vec![account, club]))
+    let simulator = Simulator::start(listener, Settings::new(accounts))
         .await
         .unwrap();
     assert!(simulator.set_default_visitor(OPENID));

@@ -1,5 +1,5 @@
 """wechatpy, written against the real WeChat, and the gateway agree to the byte
-on the link that sends a visitor to WeChat; and what the gateway is sent back
+on the links that send a visitor to WeChat, by a tap or by a code to scan; and what the gateway is sent back
 with is a login for both.
 
     authorize_url.py WXGATE
@@ -7,11 +7,49 @@ with is a login for both.
 Needs `wechatpy==1.8.18` and `cryptography` from PyPI.
 """
 
+import pathlib
 import sys
+import tempfile
 import urllib.parse
 
 from served import Process, ask, expect
 from wechatpy.oauth import WeChatOAuth
+
+
+WEBSITE = """
+[server]
+listen = ["127.0.0.1:0"]
+state_dir = "state"
+
+[accounts.desk]
+kind = "website"
+app_id = "wx5150a7c0ffee0003"
+app_secret = { file = "app_secret" }
+callback_origin = "https://desk.example.com"
+
+[[routes]]
+host = "desk.example.com"
+upstream = "http://127.0.0.1:9"
+account = "desk"
+"""
+
+
+def website(wxgate):
+    """The gateway sends a desktop browser where wechatpy would."""
+    with tempfile.TemporaryDirectory(prefix="wxgate-peers-") as name:
+        dir = pathlib.Path(name)
+        (dir / "gateway.toml").write_text(WEBSITE)
+        (dir / "app_secret").write_text("0123456789abcdef0123456789abcdef")
+        gateway = Process(wxgate, "run", "--config", dir / "gateway.toml")
+        address = gateway.match(r"listening on (\S+)").group(1)
+        headers = {"Host": "desk.example.com", "User-Agent": "Mozilla/5.0 Chrome/150"}
+        location = ask(f"http://{address}/orders", headers=headers).location
+        query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(location).query))
+        back = "https://desk.example.com/.wxgate/callback"
+        oauth = WeChatOAuth("wx5150a7c0ffee0003", "-", back, state=query["state"])
+        expect(location == oauth.qrconnect_url, f"{location}\nis not\n{oauth.qrconnect_url}")
+        expect(gateway.stop() == 0, "the gateway did not end well")
+    print("authorize_url: a website's link is wechatpy's to the byte")
 
 
 def cookies_of(answer):
@@ -20,6 +58,7 @@ def cookies_of(answer):
 
 
 def main():
+    website(sys.argv[1])
     demo = Process(sys.argv[1], "demo", "--listen", "127.0.0.1:0")
     shop = demo.match(r"shop behind wxgate: +(http://\S+)/").group(1)
     simulator = demo.match(r"What WeChat did: +(http://\S+)/simulator/").group(1)

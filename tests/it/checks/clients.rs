@@ -51,6 +51,7 @@ static SEALED: LazyLock<Sealed> = LazyLock::new(|| {
             need: Need {
                 scope: Scope::Base,
                 tokens: false,
+                unionid: false,
             },
             instead_of: None,
             snapshots: false,

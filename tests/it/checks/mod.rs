@@ -47,6 +47,7 @@ use wxgate::route::{Holder, LoginAccount};
 use wxgate::secret::Secret;
 use wxgate::session::{Lifetime, Sessions};
 use wxgate::signing::Keyring;
+use wxgate::wechat::Kind;
 use wxgate::wechat::account::{
     API_BASE_URL, Account, BaseUrl, HopOptions, Lang, OPEN_BASE_URL, Parts,
 };
@@ -80,6 +81,7 @@ pub const APP_ID: &str = "wxaaaaaaaaaaaaaaaa";
 /// An account of [`HOST`].
 pub fn account(name: &str) -> LoginAccount {
     let wechat = Account::new(Parts {
+        kind: Kind::Official,
         app_id: APP_ID.to_owned().try_into().unwrap(),
         app_secret: Secret::new("hunter2".to_owned()),
         callback_origin: PublicOrigin::try_from(format!("https://{HOST}")).unwrap(),

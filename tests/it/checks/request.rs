@@ -70,7 +70,7 @@ pub fn request(data: &[u8]) {
     }
 
     // What a page can make a browser send decides nothing by itself.
-    let _ = (asked.kind(), asked.inside_wechat());
+    let _ = (asked.kind(), asked.browser());
     let origin = format!("https://{host}");
     if let Some(page) = asked.page_of(&origin) {
         assert!(page.starts_with('/'));

@@ -8,7 +8,8 @@ use url::Url;
 use wxgate::limits::BodySize;
 use wxgate::origin::{Host, PublicScheme};
 use wxgate::route::{
-    Auth, Decided, HostPattern, OutsideWeChat, Route, RoutePath, Routes, SessionCookie, Snapshot,
+    Accounts, Auth, Decided, HostPattern, Identity, OutsideWeChat, Route, RoutePath, Routes,
+    SessionCookie, Snapshot,
 };
 use wxgate::upstream::Upstream;
 use wxgate::wechat::Scope;
@@ -40,9 +41,13 @@ fn served(path: &str, auth: Auth) -> Route {
         path: RoutePath::try_from(path.to_owned()).unwrap(),
         upstream: Upstream::try_from("http://127.0.0.1:1".to_owned()).unwrap(),
         auth,
-        account: (auth != Auth::None).then(|| Arc::new(super::account("shop"))),
+        accounts: match auth {
+            Auth::None => Accounts::default(),
+            Auth::Optional | Auth::Required => Accounts::one(Arc::new(super::account("shop"))),
+        },
         pay_account: None,
         scope: Scope::Base,
+        identity: Identity::OpenId,
         outside_wechat: OutsideWeChat::Page,
         session_cookie: SessionCookie::Forward,
         snapshot: Snapshot::Page,

@@ -8,7 +8,7 @@ use wxgate::origin::Host;
 use wxgate::route::LoginAccount;
 use wxgate::session::Sessions;
 use wxgate::signing::{MAX_TOKEN, Purpose};
-use wxgate::wechat::{Scope, State};
+use wxgate::wechat::{Kind, Scope, State};
 
 use super::{APP_ID, HOST, account, sessions};
 
@@ -30,7 +30,9 @@ static SESSIONS: LazyLock<Sessions> = LazyLock::new(sessions);
 pub fn session_token(sessions: &Sessions) -> String {
     let nobody: Option<&str> = None;
     let wire = (
-        ([7_u8; 16], HOST, APP_ID, OPENID),
+        ([7_u8; 16], HOST, APP_ID),
+        // An openid is the first of the two kinds of id.
+        (Kind::Official, 0_u8, OPENID),
         (nobody, Some("小明"), nobody, Scope::Userinfo),
         (NOW, NOW, NOW + 3600),
         (NOW, NOW, false),
@@ -46,7 +48,7 @@ pub fn login_token(sessions: &Sessions) -> String {
     let wire = (
         (STATE, HOST, "shop", APP_ID),
         (Scope::Base, "/orders?page=2", NOW * 1000, unfinished),
-        (false, nobody),
+        (false, false, nobody),
     );
     let payload = postcard::to_stdvec(&wire).unwrap();
     sessions.keys().seal(Purpose::Login, &payload)
@@ -123,7 +125,7 @@ fn read(sessions: &Sessions, line: &[u8], name: &str, good: &str) {
     let result = sessions.read(lines(), &host, shop, NOW);
     assert_eq!(result.is_ok(), is_good(name), "{line:?}");
     if let Ok(carried) = result {
-        assert_eq!(carried.session.openid().as_str(), OPENID);
+        assert_eq!(carried.session.openid().unwrap().as_str(), OPENID);
         assert_eq!(carried.session.nickname(), Some("小明"));
         // Nor does it tell who pays, under whatever name.
         let (_, value) = super::split_at_byte(line, b'=');

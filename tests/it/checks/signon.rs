@@ -30,6 +30,7 @@ static SEALED: LazyLock<Sealed> = LazyLock::new(|| {
         need: Need {
             scope: Scope::Base,
             tokens: false,
+            unionid: false,
         },
         instead_of: None,
         snapshots: false,
@@ -84,7 +85,7 @@ fn query(query: &str) {
     let elsewhere = Host::new("other.example.com").unwrap();
     assert!(Ticket::of_query(keys, &elsewhere, query).is_none());
     if let Some(ticket) = opened {
-        assert_eq!(ticket.session.openid().as_str(), "oVisitor");
+        assert_eq!(ticket.session.openid().unwrap().as_str(), "oVisitor");
         assert!(ticket.is_alive(NOW * 1000) && !ticket.is_alive((NOW + 30) * 1000));
     }
 }

@@ -12,6 +12,9 @@ pub fn wechat_answer(data: &[u8]) {
     if let Err(error) = api::try_grant(data.to_vec(), &HIDDEN) {
         says_nothing_secret(&error);
     }
+    if let Err(error) = api::try_corp_grant(data.to_vec(), &HIDDEN) {
+        says_nothing_secret(&error);
+    }
     let profile = match api::read_profile(data.to_vec(), &HIDDEN, &openid) {
         Ok(profile) => profile,
         Err(error) => return says_nothing_secret(&error),
