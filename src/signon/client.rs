@@ -300,6 +300,19 @@ mod tests {
             assert!(!bytes.windows(told.len()).any(|part| part == told));
         }
         let query = format!("t={ticket}");
+        let payload = {
+            let all = open(
+                key,
+                Purpose::ClientTicket,
+                &context(client, &origin),
+                &ticket,
+            );
+            all.unwrap().1
+        };
+        let (binding, context) = (Binding::of(&state), context(client, &origin));
+        let other = seal(key, Purpose::Ticket, &binding, &context, &payload).unwrap();
+        let other = format!("t={other}");
+        assert!(ClientTicket::of_query(&via, &origin, &other).is_none());
         let opened = ClientTicket::of_query(&via, &origin, &query).unwrap();
         assert!(opened.binding == Binding::of(&state));
         assert_eq!((opened.attempt, opened.made), (1, NOW));

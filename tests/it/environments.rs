@@ -943,8 +943,16 @@ async fn a_client_is_nobodys_callback() {
     .await;
     let (answer, trail) = two.traveller().visit(&two.url("/x")).await;
     assert_eq!((answer.status, trail.last()), (200, Some(&two.url("/x"))));
-    // Its own address is the host of `via`: an ask of its own hosts, as its own keys
-    // would make it, is none there, nor is a client's, nor a code.
+    // Its own address is the host of `via`, and logs in by way of that all the same.
+    let own = format!("http://{}/x", two.dev);
+    let (answer, trail) = two.traveller().visit(&own).await;
+    assert_eq!((answer.status, trail.last()), (200, Some(&own)));
+    assert!(
+        trail[0].contains("/.wxgate/sign-on?client=dev&ask="),
+        "{trail:#?}"
+    );
+    // An ask of its own hosts, as its own keys would make it, is none there, nor is a
+    // client's, nor a code.
     let (_, asked) = two.ask(&mut two.traveller()).await;
     let sealed = asked.ask.seal(&two.ring("state/session.key")).unwrap();
     let there = format!("http://{}/.wxgate", two.dev);
