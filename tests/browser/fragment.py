@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 
-from demo import Browser
+from chromium import Browser, chromedriver
 from served import WECHAT, Process, expect, free_port
 
 APP_ID = "wx5150a7c0ffee0001"
@@ -157,8 +157,7 @@ def main():
     # A browser that leaves is no error.
     shop.handle_error = lambda *_: None
     threading.Thread(target=shop.serve_forever, daemon=True).start()
-    driver = Process("chromedriver", "--port=0")
-    drive = driver.match(r"started successfully on port (\d+)").group(1)
+    driver, drive = chromedriver()
     with tempfile.TemporaryDirectory(prefix="wxgate-browser-", ignore_cleanup_errors=True) as name:
         dir = pathlib.Path(name)
         (dir / "app_secret").write_text(SECRET)
@@ -168,7 +167,7 @@ def main():
         gateway.match(r"listening on (\S+)")
 
         def start(name, scripts=True):
-            return Browser(f"http://127.0.0.1:{drive}", dir / name, screenshots, agent=WECHAT, scripts=scripts)
+            return Browser(drive, dir / name, screenshots, agent=WECHAT, scripts=scripts)
 
         origin = f"http://127.0.0.1:{port}"
         fragment_survives(start, origin)
