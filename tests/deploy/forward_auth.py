@@ -15,8 +15,9 @@ import threading
 
 from shipped import DEPLOY, SECRET, expect, run
 
-from proxies import APP_ID, COOKIES, HOST, LONG, VERIFY, VISITOR, Front, Shop, at_home, caddy, certificate
-from proxies import check_plain, check_websocket, envoy, log_in, nginx, until_served
+from fronts import HOST, Front, at_home, caddy, nginx
+from proxies import APP_ID, COOKIES, LONG, VERIFY, VISITOR, Shop, certificate
+from proxies import check_plain, check_websocket, envoy, log_in, until_served
 from served import App, Process, ask, free_port, pairs_of
 
 # The account under which the app orders.

@@ -11,7 +11,6 @@ import hashlib
 import http.server
 import os
 import pathlib
-import re
 import socket
 import ssl
 import subprocess
@@ -26,9 +25,9 @@ import yaml
 
 from shipped import DEPLOY, SECRET, expect, run
 
+from fronts import HOST, Front, at_home, caddy, nginx, replaced, to_app
 from served import App, Process, ask, free_port, pairs_of
 
-HOST = "shop.test"
 # An address of this machine that is no proxy's: a stranger's.
 VISITOR = "127.0.0.2"
 APP_ID = "wx5150a7c0ffee0001"
@@ -88,70 +87,6 @@ class Shop(App):
             super().do_GET()
 
 
-def replaced(text, *pairs):
-    for old, new in pairs:
-        expect(old in text, f"the shipped file has no {old}")
-        text = text.replace(old, new)
-    return text
-
-
-class Front:
-    """Where a proxy listens, what it sends to, and its certificate."""
-
-    def __init__(self, dir, gateway, admin, app=None):
-        self.dir, self.gateway, self.admin = dir, gateway, admin
-        # Of a proxy that sends requests there itself.
-        self.app = app
-        self.plain, self.tls = free_port(), free_port()
-        self.cert, self.key, self.both = dir / "cert.pem", dir / "key.pem", dir / "both.pem"
-
-
-def to_app(front, old):
-    """Where the shipped file has the app's port, if it has one."""
-    return [(old, old.replace("3000", str(front.app)))] if front.app else []
-
-
-def nginx(front, shipped):
-    text = replaced(
-        shipped,
-        ("listen 80;", f"listen 127.0.0.1:{front.plain};"),
-        ("listen 443 ssl http2;", f"listen 127.0.0.1:{front.tls} ssl http2;"),
-        ("listen [::]:80;", ""),
-        ("listen [::]:443 ssl http2;", ""),
-        ("shop.example.com.pem", "cert.pem"),
-        ("shop.example.com.key", "key.pem"),
-        ("/etc/nginx/tls", str(front.dir)),
-        ("shop.example.com", HOST),
-        ("127.0.0.1:8080", f"127.0.0.1:{front.gateway}"),
-        *to_app(front, "127.0.0.1:3000"),
-    )
-    temporary = "".join(
-        f"{name}_temp_path {front.dir}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    file = front.dir / "nginx.conf"
-    file.write_text(
-        f"daemon off;\nerror_log stderr warn;\npid {front.dir}/nginx.pid;\nworker_processes 1;\nevents {{}}\n"
-        f"http {{\naccess_log off;\n{temporary}{text}}}\n"
-    )
-    return ["nginx", "-p", front.dir, "-c", file, "-e", "stderr"]
-
-
-def caddy(front, shipped):
-    text = replaced(
-        shipped,
-        ("\nshop.example.com {\n", f"\nshop.example.com {{\n\ttls {front.cert} {front.key}\n"),
-        ("shop.example.com", HOST),
-        ("127.0.0.1:8080", f"127.0.0.1:{front.gateway}"),
-        *to_app(front, "127.0.0.1:3000"),
-    )
-    file = front.dir / "Caddyfile"
-    file.write_text(
-        f"{{\n\tadmin off\n\thttp_port {front.plain}\n\thttps_port {front.tls}\n\tdefault_bind 127.0.0.1\n}}\n{text}"
-    )
-    run("caddy", "validate", "--config", file, "--adapter", "caddyfile", env=at_home(front))
-    return ["caddy", "run", "--config", file, "--adapter", "caddyfile"]
-
-
 def haproxy(front, shipped):
     text = replaced(
         shipped,
@@ -200,11 +135,6 @@ PROXIES = [
     ("HAProxy", haproxy, "haproxy.cfg"),
     ("Envoy", envoy, "envoy.yaml"),
 ]
-
-
-def at_home(front):
-    """Nothing is written to the home of who runs the checks."""
-    return {**os.environ, "HOME": str(front.dir), "XDG_DATA_HOME": str(front.dir), "XDG_CONFIG_HOME": str(front.dir)}
 
 
 def certificate(dir):
