@@ -1,5 +1,8 @@
 """A Chromium that the checks here drive: W3C WebDriver, spoken to chromedriver with
 Python's own library.
+
+Every page that a browser was answered, those on the way included, is in its log of
+the network; `walked` reads it.
 """
 
 import base64
@@ -33,15 +36,18 @@ ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 class Browser:
     """One Chromium with a profile of its own."""
 
-    def __init__(self, driver, profile, screenshots, phone=False, agent=None, scripts=True):
-        options = {"args": [*FLAGS, f"--user-data-dir={profile}", "--window-size=1100,900"]}
+    def __init__(self, driver, profile, screenshots, phone=False, agent=None, scripts=True, cookies=True, flags=()):
+        options = {"args": [*FLAGS, *flags, f"--user-data-dir={profile}", "--window-size=1100,900"], "prefs": {}}
         if agent:
             options["args"].append(f"--user-agent={agent}")
         if not scripts:
-            options["prefs"] = {"profile.managed_default_content_settings.javascript": 2}
+            options["prefs"]["profile.managed_default_content_settings.javascript"] = 2
+        if not cookies:
+            options["prefs"]["profile.managed_default_content_settings.cookies"] = 2
         if phone:
             options["mobileEmulation"] = PHONE
-        wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+        logs = {"browser": "ALL", "performance": "ALL"}
+        wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": logs}
         self.screenshots = screenshots
         self.base = f"{driver}/session"
         session = self.call("POST", "", {"capabilities": {"alwaysMatch": wanted}})
@@ -73,6 +79,28 @@ class Browser:
     def url(self):
         return self.call("GET", "/url")
 
+    def back(self):
+        self.call("POST", "/back")
+
+    def forward(self):
+        self.call("POST", "/forward")
+
+    def tab(self):
+        """The tab that is looked at."""
+        return self.call("GET", "/window")
+
+    def tabs(self):
+        return self.call("GET", "/window/handles")
+
+    def new_tab(self):
+        """Opens one, and looks at it."""
+        handle = self.call("POST", "/window/new", {"type": "tab"})["handle"]
+        self.turn_to(handle)
+        return handle
+
+    def turn_to(self, handle):
+        self.call("POST", "/window", {"handle": handle})
+
     def source(self):
         return self.call("GET", "/source")
 
@@ -85,6 +113,10 @@ class Browser:
             except LookupError as error:
                 expect(time.monotonic() < end, f"no {css} at {self.url()}: {error}")
                 time.sleep(0.1)
+
+    def has(self, css):
+        """Whether there is one now."""
+        return bool(self.call("POST", "/elements", {"using": "css selector", "value": css}))
 
     def text(self, css):
         return self.call("GET", f"/element/{self.find(css)}/text")
@@ -99,6 +131,25 @@ class Browser:
         """What the browser found against the page's own policy."""
         entries = self.call("POST", "/se/log", {"type": "browser"})
         return [entry["message"] for entry in entries if "Content Security Policy" in entry["message"]]
+
+    def walked(self):
+        """The pages that came since this was last asked, redirects and frames included:
+        (status, URL), and the name of the mistake for a status where none came."""
+        pages, urls = [], {}
+        for entry in self.call("POST", "/se/log", {"type": "performance"}):
+            event = json.loads(entry["message"])["message"]
+            method, told = event["method"], event["params"]
+            if told.get("type") != "Document":
+                continue
+            if method == "Network.requestWillBeSent":
+                urls[told["requestId"]] = told["request"]["url"]
+                if "redirectResponse" in told:
+                    pages.append((told["redirectResponse"]["status"], told["redirectResponse"]["url"]))
+            elif method == "Network.responseReceived":
+                pages.append((told["response"]["status"], told["response"]["url"]))
+            elif method == "Network.loadingFailed":
+                pages.append((told["errorText"], urls.get(told["requestId"], "?")))
+        return pages
 
     def screenshot(self, name):
         file = self.screenshots / f"{name}.png"

@@ -1,0 +1,33 @@
+"""Chromium, with a profile for each kind of visitor, walks through all that the
+gateway does for them, over https and at names of their own.
+
+    profiles.py WXGATE SCREENSHOTS [WALK…]
+"""
+
+import pathlib
+import sys
+import tempfile
+
+import hosts
+import proxied
+import unhappy
+from world import World
+
+WALKS = [hosts, proxied, unhappy]
+
+
+def main():
+    screenshots = pathlib.Path(sys.argv[2])
+    screenshots.mkdir(parents=True, exist_ok=True)
+    wanted = sys.argv[3:]
+    walks = [walk for walk in WALKS if not wanted or walk.__name__ in wanted]
+    with tempfile.TemporaryDirectory(prefix="wxgate-browser-", ignore_cleanup_errors=True) as name:
+        world = World(sys.argv[1], pathlib.Path(name), screenshots, [host for walk in WALKS for host in walk.HOSTS])
+        world.simulate("login.test", "nginx.test", "shop.unhappy.test")
+        for walk in walks:
+            walk.walk(world)
+        world.stop()
+
+
+if __name__ == "__main__":
+    main()
