@@ -5,6 +5,7 @@ Every page that a browser was answered, those on the way included, is in its log
 the network; `walked` reads it.
 """
 
+import atexit
 import base64
 import json
 import pathlib
@@ -52,11 +53,17 @@ class Browser:
         self.base = f"{driver}/session"
         session = self.call("POST", "", {"capabilities": {"alwaysMatch": wanted}})
         self.base = f"{driver}/session/{session['sessionId']}"
+        # chromedriver, when it is ended, leaves its browsers.
+        atexit.register(self.close)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        atexit.unregister(self.close)
         self.call("DELETE", "")
 
     def call(self, method, path, body=None):

@@ -211,7 +211,7 @@ class Profile:
         return self
 
     def __exit__(self, *_):
-        self.browser.__exit__()
+        self.browser.close()
 
     def __getattr__(self, what):
         return getattr(self.browser, what)
