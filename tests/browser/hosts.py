@@ -7,6 +7,7 @@ import json
 from world import ALI, XIAOMING, Gateway, expect
 
 CALLBACK = "login.test"
+CALLBACKS = [CALLBACK]
 HOSTS = [CALLBACK, "shop.test", "club.test", "mall.test"]
 
 
@@ -27,11 +28,6 @@ def gateway(world):
     )
 
 
-def asked(world, page="authorize"):
-    """How often WeChat's page was come to."""
-    return world.calls()[page]["total"]
-
-
 def is_person(seen, openid, url):
     expect(seen.get("x-wechat-openid") == openid, f"the app was told {seen}, not {openid}")
     path = url.split("#")[0].split("/", 3)[3]
@@ -40,15 +36,15 @@ def is_person(seen, openid, url):
 
 def first_visits(world, visitor):
     """The first visit to each host ends where it was going, and WeChat is asked once."""
-    before = asked(world)
+    before = world.wechat.asked()
     for url, by in [
         ("https://club.test/news/7?a=1&b=%2F&from=singlemessage&isappinstalled=0#/deep/route?z=%E4%BD%A0", [401]),
         ("https://mall.test/goods?q=%E8%8C%B6&empty=&q=2", []),
         ("https://shop.test/a%2Fb//c?x=%20y", []),
     ]:
         is_person(visitor.visits(url, by), XIAOMING, url)
-        expect(asked(world) == before + 1, f"at {url} WeChat had been asked {asked(world) - before} times")
-    exchanged = world.calls()["exchange"]
+        expect(world.wechat.asked() == before + 1, f"at {url} WeChat had been asked {world.wechat.asked() - before} times")
+    exchanged = world.wechat.calls()["exchange"]
     expect(exchanged == {"total": 1, "outcomes": {"ok": 1}}, f"codes were exchanged: {exchanged}")
     visitor.photo("app")
     print("hosts: the first visit to each ends at its address, fragment where kept; WeChat was asked once")
@@ -66,7 +62,7 @@ def meanwhile(visitor, other):
 
 def back_and_again(world, visitor):
     """The back button and a reload end at the app and not at WeChat."""
-    before = asked(world)
+    before = world.wechat.asked()
     visitor.visits("https://shop.test/one")
     visitor.visits("https://mall.test/two")
     visitor.back()
@@ -75,7 +71,7 @@ def back_and_again(world, visitor):
     visitor.lands("https://mall.test/two")
     visitor.reload()
     is_person(visitor.lands("https://mall.test/two"), XIAOMING, "https://mall.test/two")
-    expect(asked(world) == before, "WeChat was asked for somebody who is known")
+    expect(world.wechat.asked() == before, "WeChat was asked for somebody who is known")
     print("hosts: back, forward and reload stay at the apps")
 
 
@@ -150,17 +146,17 @@ def all_at_once(world, newcomer):
 
 def logout(world, visitor, other):
     """A logout at one host ends all of this visitor's sessions, and nobody else's."""
-    before = asked(world)
+    before = world.wechat.asked()
     visitor.open("https://mall.test/.wxgate/logout")
     visitor.is_shown("退出登录", [405], "log-out")
     visitor.click("form button")
     visitor.is_shown("已退出登录", [], "logged-out")
     for url, by in [("https://shop.test/after", []), ("https://club.test/after", [401])]:
         is_person(visitor.visits(url, by), XIAOMING, url)
-        expect(asked(world) == before + 1, f"{url}: asked {asked(world) - before} times after the logout")
+        expect(world.wechat.asked() == before + 1, f"{url}: asked {world.wechat.asked() - before} times after the logout")
     url = "https://mall.test/goods"
     is_person(other.visits(url), ALI, url)
-    expect(asked(world) == before + 1, "somebody else was logged out, too")
+    expect(world.wechat.asked() == before + 1, "somebody else was logged out, too")
     print("hosts: a logout at one ends all, and nobody else's")
 
 

@@ -22,8 +22,9 @@ def main():
     wanted = sys.argv[3:]
     walks = [walk for walk in WALKS if not wanted or walk.__name__ in wanted]
     with tempfile.TemporaryDirectory(prefix="wxgate-browser-", ignore_cleanup_errors=True) as name:
-        world = World(sys.argv[1], pathlib.Path(name), screenshots, [host for walk in WALKS for host in walk.HOSTS])
-        world.simulate("login.test", "nginx.test", "shop.unhappy.test")
+        named = [host for walk in WALKS for host in walk.HOSTS]
+        callbacks = [host for walk in WALKS for host in walk.CALLBACKS]
+        world = World(sys.argv[1], pathlib.Path(name), screenshots, named, callbacks)
         for walk in walks:
             walk.walk(world)
         world.stop()

@@ -3,15 +3,13 @@ of which leads somewhere all the same.
 """
 
 import json
-import urllib.parse
-import urllib.request
 
 from chromium import ELEMENT
 from served import free_port
 from world import ALI, XIAOMING, Gateway, expect
 
-SHOP, CLUB, CALLBACK = "shop.unhappy.test", "club.unhappy-too.test", "shop.unhappy.test"
-HOSTS = [SHOP, CLUB]
+SHOP, CLUB = "shop.unhappy.test", "club.unhappy-too.test"
+HOSTS, CALLBACKS = [SHOP, CLUB], [SHOP]
 
 
 def gateway(world):
@@ -21,24 +19,13 @@ def gateway(world):
         world,
         "unhappy",
         server
-        + world.account("shop", CALLBACK)
+        + world.account("shop", SHOP)
         + world.route(SHOP)
         + world.route(SHOP, asks, path="/member")
         + world.route(SHOP, path="/open", account=None)
         + world.route(SHOP, f'upstream = "http://127.0.0.1:{free_port()}"', path="/gone")
         + world.route(CLUB),
     )
-
-
-def mood(world, **fields):
-    """WeChat treats those who come so."""
-    body = urllib.parse.urlencode(fields).encode()
-    with urllib.request.urlopen(f"{world.wechat}/simulator/mood", body) as answer:
-        expect(answer.status == 200, f"{fields}: {answer.status}")
-
-
-def asked(world):
-    return world.calls()["authorize"]["total"]
 
 
 def knows(seen, openid):
@@ -48,13 +35,13 @@ def knows(seen, openid):
 def outside_wechat(world, stranger, name):
     """Not a mistake but an answer: the page has the address to open in WeChat."""
     url = f"https://{SHOP}/goods/42?from=a&q=%E8%8C%B6"
-    before = asked(world)
+    before = world.wechat.asked()
     stranger.open(url)
     stranger.is_shown("请在微信中打开", [403], f"outside-{name}")
     expect(stranger.text("code") == url and stranger.has("svg"), f"no code of {url}: {stranger.text('code')}")
     stranger.click("a.go")
     stranger.is_shown("请在微信中打开", [403])
-    expect(stranger.url() == url and asked(world) == before, f"{stranger.url()}, WeChat asked {asked(world) - before} times")
+    expect(stranger.url() == url and world.wechat.asked() == before, f"{stranger.url()}, WeChat asked {world.wechat.asked() - before} times")
 
 
 def consent_refused(visitor):
@@ -74,7 +61,7 @@ def consent_refused(visitor):
 def snapshot(world, visitor):
     """A snapshot page's visitor is asked for the full service, where WeChat asks again."""
     target = f"https://{SHOP}/member?c=1"
-    mood(world, mood="snapshot", times="1")
+    world.wechat.mood(mood="snapshot", times="1")
     visitor.open(target)
     visitor.is_shown("请使用完整服务", [403], "snapshot")
     visitor.click("a.go")
@@ -87,13 +74,13 @@ def cookies_blocked(world, visitor):
     """A page that can be read, after a few tries, from either host; never a loop."""
     for host in (SHOP, CLUB):
         for again in (False, True):
-            before = asked(world)
+            before = world.wechat.asked()
             if again:
                 visitor.click("a.go")
             else:
                 visitor.open(f"https://{host}/cart?a=1")
             visitor.is_shown("无法完成登录", [403], f"no-cookies-{host.split('.')[0]}")
-            expect(asked(world) - before <= 3, f"{host}: WeChat was asked {asked(world) - before} times")
+            expect(world.wechat.asked() - before <= 3, f"{host}: WeChat was asked {world.wechat.asked() - before} times")
     print("unhappy: a browser without cookies ends on a page that says so")
 
 
@@ -184,14 +171,14 @@ def app_gone(visitor):
 
 def wechat_unwell(world, newcomer):
     """What WeChat does not do at once is tried again; a quota is told."""
-    mood(world, mood="errcode", api="exchange", errcode="-1", times="1")
+    world.wechat.mood(mood="errcode", api="exchange", errcode="-1", times="1")
     knows(newcomer.visits(f"https://{CLUB}/busy"), XIAOMING)
     newcomer.call("DELETE", "/cookie")
     newcomer.open(f"https://{SHOP}/.wxgate/logout")
     newcomer.is_shown("退出登录", [405])
     newcomer.click("form button")
     newcomer.is_shown("已退出登录", [])
-    mood(world, mood="double-callback", times="1")
+    world.wechat.mood(mood="double-callback", times="1")
     newcomer.open(f"https://{SHOP}/twice")
     newcomer.until(lambda: newcomer.is_at(f"https://{SHOP}/twice"), "not back after a doubled callback")
     newcomer.walked()

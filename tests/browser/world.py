@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 import urllib.request
 
 from chromium import Browser, chromedriver
@@ -122,13 +123,12 @@ class Authority:
 class Gateway:
     """A gateway that runs, and its access log."""
 
-    def __init__(self, world, name, config, env=None, tls=True):
+    def __init__(self, world, name, config, tls=True):
         self.name = name
         file = world.dir / f"{name}.toml"
         table = world.authority.table() if tls else ""
         file.write_text(f'{config}\n{table}\n[log]\nformat = "json"\n')
-        options = {"env": {**world.env, **env}} if env else {}
-        self.process = Process(world.wxgate, "run", "--config", file, **options)
+        self.process = Process(world.wxgate, "run", "--config", file)
         self.port = int(self.process.match(r"listening on 127\.0\.0\.1:(\d+)\"").group(1))
         self.tls = int(self.process.match(r"listening on 127\.0\.0\.1:(\d+) with TLS").group(1)) if tls else None
 
@@ -147,36 +147,59 @@ class Gateway:
         expect(found == collections.Counter(pages), f"{self.name}: {dict(found)}, not {pages}: {short}")
 
 
+class Wechat:
+    """WeChat, as one account knows it: it sends visitors back to `callbacks`. Browsers
+    find it at `host`, over TLS."""
+
+    def __init__(self, world, host, app_id, callbacks, more=()):
+        self.host, self.app_id = host, app_id
+        words = [word for callback in callbacks for word in ("--callback-host", callback)]
+        account = ["--app-id", app_id, "--app-secret", SECRET]
+        self.process = Process(world.wxgate, "simulate", "--listen", "127.0.0.1:0", *account, *words, *more)
+        self.url = self.process.match(r"open_base_url and api_base_url: (http://\S+)").group(1)
+        route = f'[[routes]]\nhost = "{host}"\nupstream = "{self.url}"\nauth = "none"\n'
+        server = f'[server]\nlisten = ["127.0.0.1:0"]\nstate_dir = "{host}"\n{route}'
+        self.front = Gateway(world, host, server)
+
+    def calls(self):
+        """What was asked, and what came of it."""
+        with urllib.request.urlopen(f"{self.url}/simulator/calls", timeout=PATIENCE) as answer:
+            return json.load(answer)
+
+    def asked(self, page="authorize"):
+        """How often visitors came to a page."""
+        return self.calls()[page]["total"]
+
+    def mood(self, **fields):
+        """From now on it treats so who comes."""
+        body = urllib.parse.urlencode(fields).encode()
+        with urllib.request.urlopen(f"{self.url}/simulator/mood", body, PATIENCE) as answer:
+            expect(answer.status == 200, f"{fields}: {answer.status}")
+
+    def ends(self):
+        self.front.ends()
+        expect(self.process.stop() == 0, f"{self.host} did not end well")
+
+
 class World:
     """WeChat, an app, and what starts gateways and browsers among them."""
 
-    def __init__(self, wxgate, dir, screenshots, hosts):
+    def __init__(self, wxgate, dir, screenshots, hosts, callbacks):
         self.wxgate, self.dir, self.screenshots = pathlib.Path(wxgate).resolve(), dir, screenshots
         self.authority = Authority(dir, [WEIXIN, *hosts])
         (dir / "app_secret").write_text(SECRET)
         self.app = serve(Legacy)
         self.driver, self.drive = chromedriver()
         self.shots = 0
+        self.wechat = Wechat(self, WEIXIN, APP_ID, callbacks)
 
-    def simulate(self, *hosts, more=()):
-        """WeChat, which sends visitors back to `hosts`; browsers find it at its name."""
-        named = [word for host in hosts for word in ("--callback-host", host)]
-        account = ["--app-id", APP_ID, "--app-secret", SECRET]
-        self.simulator = Process(self.wxgate, "simulate", "--listen", "127.0.0.1:0", *account, *named, *more)
-        self.wechat = self.simulator.match(r"open_base_url and api_base_url: (http://\S+)").group(1)
-        route = f'[[routes]]\nhost = "{WEIXIN}"\nupstream = "{self.wechat}"\nauth = "none"\n'
-        server = f'[server]\nlisten = ["127.0.0.1:0"]\nstate_dir = "weixin"\n{route}'
-        self.weixin = Gateway(self, "weixin", server)
-
-    def calls(self):
-        """What WeChat was asked, and what came of it."""
-        with urllib.request.urlopen(f"{self.wechat}/simulator/calls", timeout=PATIENCE) as answer:
-            return json.load(answer)
-
-    def account(self, name, callback, more=""):
+    def account(self, name, callback, wechat=None, more=""):
+        """`[accounts.NAME]`, known to `wechat`, with its callback at the host `callback`."""
+        wechat = wechat or self.wechat
+        base = "" if wechat.host == WEIXIN else f'open_base_url = "https://{wechat.host}"\n'
         return (
-            f'[accounts.{name}]\napp_id = "{APP_ID}"\napp_secret = {{ file = "app_secret" }}\n'
-            f'callback_origin = "https://{callback}"\nsandbox = true\napi_base_url = "{self.wechat}"\n{more}\n'
+            f'[accounts.{name}]\napp_id = "{wechat.app_id}"\napp_secret = {{ file = "app_secret" }}\n{base}'
+            f'callback_origin = "https://{callback}"\nsandbox = true\napi_base_url = "{wechat.url}"\n{more}\n'
         )
 
     def route(self, host, more="", account="shop", path="/"):
@@ -186,15 +209,14 @@ class World:
 
     def profile(self, name, kind, ports, **options):
         """A browser with a profile of its own: `ports` says where each host is."""
-        rules = [f"MAP {host}:443 127.0.0.1:{port}" for host, port in {WEIXIN: self.weixin.tls, **ports}.items()]
+        rules = [f"MAP {host}:443 127.0.0.1:{port}" for host, port in {WEIXIN: self.wechat.front.tls, **ports}.items()]
         rules = ", ".join([*rules, "EXCLUDE localhost", "MAP * ~NOTFOUND"])
         flags = [f"--host-resolver-rules={rules}", f"--ignore-certificate-errors-spki-list={self.authority.spki()}"]
         options = {"phone": kind in PHONES, "agent": AGENTS[kind], "flags": flags, **options}
         return Profile(self, Browser(self.drive, self.dir / f"profile-{name}", self.screenshots, **options), name)
 
     def stop(self):
-        self.weixin.ends()
-        expect(self.simulator.stop() == 0, "the simulator did not end well")
+        self.wechat.ends()
         self.driver.stop()
 
 
@@ -216,9 +238,9 @@ class Profile:
     def __getattr__(self, what):
         return getattr(self.browser, what)
 
-    def is_visitor(self, openid):
+    def is_visitor(self, openid, at=WEIXIN):
         """From now on WeChat knows this browser as that of `openid`."""
-        self.browser.open(f"https://{WEIXIN}/simulator/")
+        self.browser.open(f"https://{at}/simulator/")
         cookie = {"name": "wxgate_simulator_visitor", "value": openid, "path": "/connect", "httpOnly": True}
         self.browser.call("POST", "/cookie", {"cookie": cookie})
         self.browser.open("about:blank")
