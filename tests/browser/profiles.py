@@ -8,12 +8,15 @@ import pathlib
 import sys
 import tempfile
 
+import environments
+import facade
 import hosts
+import paying
 import proxied
 import unhappy
 from world import World
 
-WALKS = [hosts, proxied, unhappy]
+WALKS = [hosts, proxied, environments, paying, facade, unhappy]
 
 
 def main():

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import urllib.parse
 import urllib.request
 
@@ -74,11 +75,19 @@ class Legacy(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def serve(handler):
-    """Serves until this process ends; gives the port."""
+def tell(*_):
+    """An app's mistake is told, and no mistake is that a browser leaves."""
+    if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError, ssl.SSLError)):
+        traceback.print_exc()
+
+
+def serve(handler, tls=None):
+    """Serves until this process ends, over TLS with a context for it; gives the port."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    # A browser that leaves is no error.
-    server.handle_error = lambda *_: None
+    if tls:
+        # Each connection's own thread shakes hands.
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server.handle_error = tell
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server.server_address[1]
 
@@ -111,8 +120,15 @@ class Authority:
         key = openssl("pkey", "-pubin", "-outform", "der", text=openssl("x509", "-in", self.ca, "-noout", "-pubkey"))
         return openssl("base64", "-A", text=openssl("dgst", "-sha256", "-binary", text=key)).decode()
 
-    def context(self):
+    def believed(self):
+        """For who asks a server of it."""
         return ssl.create_default_context(cafile=str(self.ca))
+
+    def shown(self):
+        """For a server."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.cert, self.key)
+        return context
 
     def table(self):
         """`[server.tls]` for a gateway of the same directory."""
@@ -192,6 +208,11 @@ class World:
         self.driver, self.drive = chromedriver()
         self.shots = 0
         self.wechat = Wechat(self, WEIXIN, APP_ID, callbacks)
+
+    def key(self):
+        """A key, as `wxgate keygen` makes them."""
+        made = subprocess.run([self.wxgate, "keygen"], capture_output=True, text=True, check=True)
+        return made.stdout
 
     def account(self, name, callback, wechat=None, more=""):
         """`[accounts.NAME]`, known to `wechat`, with its callback at the host `callback`."""
