@@ -11,12 +11,13 @@ import tempfile
 import environments
 import facade
 import hosts
+import kinds
 import paying
 import proxied
 import unhappy
 from world import World
 
-WALKS = [hosts, proxied, environments, paying, facade, unhappy]
+WALKS = [hosts, proxied, environments, paying, facade, kinds, unhappy]
 
 
 def main():

@@ -164,14 +164,14 @@ class Gateway:
 
 
 class Wechat:
-    """WeChat, as one account knows it: it sends visitors back to `callbacks`. Browsers
-    find it at `host`, over TLS."""
+    """WeChat, as one account knows it, which is what `kind` says: it sends visitors back
+    to `callbacks`. Browsers find it at `host`, over TLS."""
 
-    def __init__(self, world, host, app_id, callbacks, more=()):
+    def __init__(self, world, host, app_id, callbacks, kind=()):
         self.host, self.app_id = host, app_id
         words = [word for callback in callbacks for word in ("--callback-host", callback)]
         account = ["--app-id", app_id, "--app-secret", SECRET]
-        self.process = Process(world.wxgate, "simulate", "--listen", "127.0.0.1:0", *account, *words, *more)
+        self.process = Process(world.wxgate, "simulate", "--listen", "127.0.0.1:0", *account, *words, *kind)
         self.url = self.process.match(r"open_base_url and api_base_url: (http://\S+)").group(1)
         route = f'[[routes]]\nhost = "{host}"\nupstream = "{self.url}"\nauth = "none"\n'
         server = f'[server]\nlisten = ["127.0.0.1:0"]\nstate_dir = "{host}"\n{route}'
@@ -224,7 +224,7 @@ class World:
         )
 
     def route(self, host, more="", account="shop", path="/"):
-        account = f'account = "{account}"' if account else 'auth = "none"'
+        account = f"account = {json.dumps(account)}" if account else 'auth = "none"'
         upstream = "" if "upstream" in more else f'upstream = "http://127.0.0.1:{self.app}"'
         return f'[[routes]]\nhost = "{host}"\npath = "{path}"\n{upstream}\n{account}\n{more}\n'
 
