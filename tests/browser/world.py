@@ -183,7 +183,7 @@ class Wechat:
             return json.load(answer)
 
     def asked(self, page="authorize"):
-        """How often visitors came to a page."""
+        """How often visitors came to a page, or the gateway to a call."""
         return self.calls()[page]["total"]
 
     def mood(self, **fields):
