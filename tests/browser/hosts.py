@@ -168,6 +168,15 @@ def nothing_here(visitor):
     print("hosts: the callback's host leads to an app")
 
 
+def opened_again(world, visitor):
+    """A browser that was closed knows its visitor when it is opened again."""
+    before = world.wechat.asked()
+    for url in ("https://shop.test/next-day", "https://mall.test/next-day"):
+        is_person(visitor.visits(url), XIAOMING, url)
+    expect(world.wechat.asked() == before, "WeChat was asked after the browser was opened again")
+    print("hosts: a browser that was closed knows its visitor when it is opened again")
+
+
 def walk(world):
     hosts = gateway(world)
     ports = {host: hosts.tls for host in HOSTS}
@@ -181,6 +190,8 @@ def walk(world):
         nothing_here(visitor)
         back_to_the_question(visitor)
         two_tabs(world, other)
+    with world.profile("android", "android", ports) as visitor:
+        opened_again(world, visitor)
     with world.profile("newcomer", "wechat-desktop", ports) as newcomer:
         newcomer.is_visitor(XIAOMING)
         all_at_once(world, newcomer)
