@@ -115,8 +115,8 @@ def another_at_the_desk(stranger):
 
 
 def walk(world):
-    site = Wechat(world, SITE, SITE_ID, [HUB], ["--kind", "website"])
-    corp = Wechat(world, CORP, CORP_ID, [HUB], ["--kind", "wecom", "--agent-id", AGENT])
+    site = Wechat(world, SITE, SITE_ID, [HUB], "--website")
+    corp = Wechat(world, CORP, CORP_ID, [HUB], "--wecom")
     kinds = gateway(world, site, corp)
     ports = {HUB: kinds.tls, SITE: site.front.tls, CORP: corp.front.tls}
     with world.profile("kinds-desktop", "desktop", ports) as visitor:

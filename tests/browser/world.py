@@ -164,14 +164,14 @@ class Gateway:
 
 
 class Wechat:
-    """WeChat, as one account knows it, which is what `kind` says: it sends visitors back
-    to `callbacks`. Browsers find it at `host`, over TLS."""
+    """WeChat, as one account knows it, of which kind `option` says: it sends visitors
+    back to `callbacks`. Browsers find it at `host`, over TLS."""
 
-    def __init__(self, world, host, app_id, callbacks, kind=()):
+    def __init__(self, world, host, app_id, callbacks, option="--app-id"):
         self.host, self.app_id = host, app_id
         words = [word for callback in callbacks for word in ("--callback-host", callback)]
-        account = ["--app-id", app_id, "--app-secret", SECRET]
-        self.process = Process(world.wxgate, "simulate", "--listen", "127.0.0.1:0", *account, *words, *kind)
+        account = [option, app_id, "--app-secret", SECRET]
+        self.process = Process(world.wxgate, "simulate", "--listen", "127.0.0.1:0", *account, *words)
         self.url = self.process.match(r"open_base_url and api_base_url: (http://\S+)").group(1)
         route = f'[[routes]]\nhost = "{host}"\nupstream = "{self.url}"\nauth = "none"\n'
         server = f'[server]\nlisten = ["127.0.0.1:0"]\nstate_dir = "{host}"\n{route}'
