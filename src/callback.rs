@@ -429,7 +429,7 @@ impl Callbacks {
             );
             return counted(&counts, show(Trouble::Busy, login.to));
         };
-        let (result, first) = self.exchange_once(&login, &account, code, now).await;
+        let (result, first) = self.exchange_once(asked, &login, &account, code, now).await;
         if !first {
             counts.duplicates.add_one();
         }
@@ -457,6 +457,7 @@ impl Callbacks {
     /// after, gets the same answer. Says too whether this was the first.
     async fn exchange_once(
         &self,
+        asked: &Asked<'_>,
         login: &Login,
         account: &Arc<LoginAccount>,
         code: &Code,
@@ -471,6 +472,8 @@ impl Callbacks {
             .get_with(login.state.clone(), async { Arc::default() })
             .await;
         let first = AtomicBool::new(false);
+        let opens_session = !matches!(login.opens, Opens::Payer(_) | Opens::Ticket);
+        let before = opens_session.then(|| self.had_too_little(asked, login, account, now));
         let exchange = async {
             if codes.fetch_add(1, Ordering::Relaxed) >= MAX_CODES {
                 first.store(true, Ordering::Relaxed);
@@ -484,7 +487,8 @@ impl Callbacks {
                 host: &login.host,
                 need: login.need,
                 admits_snapshots: self.admits_snapshots(login, now),
-                opens_session: !matches!(login.opens, Opens::Payer(_) | Opens::Ticket),
+                opens_session,
+                before: before.flatten(),
                 complaints: &self.memory.complaints,
                 counts: &self.memory.metrics.account(account.name.as_str()),
                 now,
@@ -501,6 +505,20 @@ impl Callbacks {
             self.memory.flights.invalidate(&flight).await;
         }
         (result, first.into_inner())
+    }
+
+    /// The session that the request carries and that is not enough for `login`.
+    fn had_too_little(
+        &self,
+        asked: &Asked<'_>,
+        login: &Login,
+        account: &LoginAccount,
+        now: Millis,
+    ) -> Option<Session> {
+        let (lines, now) = (asked.cookie_lines(), seconds(now));
+        let carried = self.sessions.read(lines, &login.host, account, now).ok()?;
+        // One whose tokens are gone would be asked for again, and again.
+        (login.instead_of.as_ref() != Some(carried.session.id())).then_some(carried.session)
     }
 
     /// Whether the page that `login` is for lets snapshot pages' visitors look

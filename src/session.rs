@@ -678,6 +678,24 @@ impl Session {
         self.verified_at
     }
 
+    /// The same session in the place of `before`, which had too little, if it is the
+    /// same visitor's: with its id, so that a logout at a host that knows the one ends
+    /// the other too, and no longer than it could last, for so long a logout is
+    /// remembered. Another visitor's has an id of its own.
+    #[must_use]
+    pub fn in_place_of(self, before: &Self) -> Self {
+        let theirs = |one: &Self| (one.kind, one.app_id.clone(), one.visitor.clone());
+        let another = theirs(&self) != theirs(before);
+        if another || self.snapshot || before.snapshot {
+            return self;
+        }
+        Self {
+            id: before.id,
+            until: self.until.min(before.until),
+            ..self
+        }
+    }
+
     /// The same session with what WeChat told of the visitor at `at`.
     #[must_use]
     pub fn with_profile(self, profile: Profile, at: Now) -> Self {
@@ -950,6 +968,37 @@ pub(crate) mod tests {
                 assert_eq!(read.is_ok(), of == at, "{of:?} {at:?}");
                 assert_eq!(taken.is_ok(), of == at, "{of:?} {at:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_session_in_the_place_of_another_has_its_id_and_its_end() {
+        let more = Session {
+            id: [9; 16],
+            scope: Scope::Userinfo,
+            until: 9_000,
+            ..session(HOST, 2000)
+        };
+        let before = Session {
+            until: 5_000,
+            ..session(HOST, 1000)
+        };
+        let made = more.clone().in_place_of(&before);
+        assert_eq!((made.id, made.until), (before.id, 5_000));
+        assert_eq!((made.opened, made.scope), (2000, Scope::Userinfo));
+        // It lives no longer than it would by itself, either.
+        let long = Session {
+            until: 99_000,
+            ..before.clone()
+        };
+        assert_eq!(more.clone().in_place_of(&long).until, 9_000);
+        let mut others = [(); 4].map(|()| before.clone());
+        others[0].visitor = Visitor::OpenId("oOther".to_owned().try_into().unwrap());
+        others[1].app_id = "wxbbbbbbbbbbbbbbbb".to_owned();
+        others[2].kind = Kind::Website;
+        others[3].snapshot = true;
+        for other in others {
+            assert!(more.clone().in_place_of(&other) == more);
         }
     }
 

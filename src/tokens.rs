@@ -203,6 +203,8 @@ impl Keeper {
         self.store
             .put(&key(b"tokens\0", session), &kept.record, lifetime)
             .await?;
+        // A session that asked for more has the id of the one before.
+        self.opened.invalidate(session.id()).await;
         Ok(())
     }
 

@@ -80,6 +80,8 @@ pub(super) struct Work<'a> {
     pub(super) admits_snapshots: bool,
     /// Whether the session stays one: it may only tell who pays beside another.
     pub(super) opens_session: bool,
+    /// The session that had too little, if there was one.
+    pub(super) before: Option<Session>,
     pub(super) complaints: &'a Complaints,
     pub(super) counts: &'a AccountCounts,
     pub(super) now: Millis,
@@ -127,6 +129,10 @@ impl Work<'_> {
             .sessions
             .open(self.host, self.account, &grant, terms, profile, now)
             .map_err(|_| Failure::Internal)?;
+        let session = match &self.before {
+            Some(before) => session.in_place_of(before),
+            None => session,
+        };
         if !self.need.is_named_by(session.has()) {
             return Err(self.no_unionid());
         }

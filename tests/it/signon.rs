@@ -133,12 +133,22 @@ async fn visitor(world: &World, urls: &[&str]) -> Traveller {
 
 /// Opens `url` as somebody who grants the profile where WeChat asks.
 async fn agreeing(world: &World, traveller: &mut Traveller, url: &str) -> (Answer, Vec<String>) {
+    agreeing_as(world, OPENID, traveller, url).await
+}
+
+/// The same as the visitor `openid`.
+async fn agreeing_as(
+    world: &World,
+    openid: &str,
+    traveller: &mut Traveller,
+    url: &str,
+) -> (Answer, Vec<String>) {
     let (_, trail) = traveller.visit(url).await;
     let asked = trail.last().unwrap();
     assert!(asked.contains("/connect/oauth2/authorize?"), "{trail:#?}");
     let query = asked.split_once('?').unwrap().1.split('#').next().unwrap();
     let wechat = world.simulator.base_url();
-    let yes = format!("{wechat}/simulator/choose/authorize/{OPENID}?{query}");
+    let yes = format!("{wechat}/simulator/choose/authorize/{openid}?{query}");
     traveller.visit(&yes).await
 }
 
@@ -576,6 +586,47 @@ async fn a_logout_at_one_host_ends_the_session_at_all() {
             break;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_ends_what_one_host_has_asked_for_besides() {
+    let world = world().await;
+    let id = |answer: &Answer| answer.json()["data"]["session"].clone();
+    let urls = ["http://a.test/", "http://b.test/"];
+    for at in ["a.test", "b.test"] {
+        let mut traveller = visitor(&world, &urls).await;
+        let (answer, _) = agreeing(&world, &mut traveller, "http://a.test/member").await;
+        assert_eq!(answer.status, 200);
+        let member = traveller.open("http://a.test/.wxgate/me").await;
+        assert!(member.text().contains("snsapi_userinfo"), "{member:?}");
+        let base = traveller.open("http://b.test/.wxgate/me").await;
+        assert!(base.text().contains("snsapi_base"), "{base:?}");
+        assert_eq!(id(&member), id(&base));
+        let origin = format!("http://{at}");
+        let url = format!("{origin}/.wxgate/logout");
+        let answer = traveller
+            .ask("POST", &url, &[("Origin", &origin)], b"")
+            .await;
+        assert_eq!(answer.status, 200);
+        for host in ["a.test", "b.test", "login.test"] {
+            let answer = traveller.open(&format!("http://{host}/.wxgate/me")).await;
+            assert_eq!(answer.status, 401, "a logout at {at} left {host}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_visitor_in_the_same_browser_has_a_session_of_their_own() {
+    let world = world().await;
+    let id = |answer: &Answer| answer.json()["data"]["session"].clone();
+    let mut traveller = visitor(&world, &["http://a.test/", "http://b.test/"]).await;
+    let before = traveller.open("http://b.test/.wxgate/me").await;
+    let other = "oALi-Rose5Tn1CvX8yQm3Ks6_gHb";
+    let (answer, _) = agreeing_as(&world, other, &mut traveller, "http://a.test/member").await;
+    assert_eq!(answer.status, 200);
+    let after = traveller.open("http://a.test/.wxgate/me").await;
+    assert!(after.text().contains(other), "{after:?}");
+    assert!(id(&after).is_string() && id(&after) != id(&before));
 }
 
 #[tokio::test(flavor = "multi_thread")]

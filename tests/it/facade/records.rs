@@ -9,7 +9,7 @@ use wxgate::route::LoginAccount;
 use wxgate::secret::Secret;
 use wxgate::session::{Session, Sessions};
 use wxgate::store::Store;
-use wxgate::wechat::Scope;
+use wxgate::wechat::{Kind, Scope};
 
 use crate::checks::{self, NOW};
 
@@ -205,7 +205,8 @@ async fn an_access_token_is_good_for_two_hours_where_the_session_is_longer() {
     let nobody: Option<&str> = None;
     let days = 60 * 24 * 3600;
     let wire = (
-        ([7_u8; 16], checks::HOST, checks::APP_ID, "oVisitor"),
+        ([7_u8; 16], checks::HOST, checks::APP_ID),
+        (Kind::Official, 0_u32, "oVisitor"),
         (nobody, nobody, nobody, Scope::Userinfo),
         (NOW, NOW, NOW + days),
         (NOW, NOW, false),
