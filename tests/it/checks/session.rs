@@ -48,7 +48,7 @@ pub fn login_token(sessions: &Sessions) -> String {
     let wire = (
         (STATE, HOST, "shop", APP_ID),
         (Scope::Base, "/orders?page=2", NOW * 1000, unfinished),
-        (false, false, nobody),
+        (false, false, nobody, login::Opens::Session),
     );
     let payload = postcard::to_stdvec(&wire).unwrap();
     sessions.keys().seal(Purpose::Login, &payload)
@@ -153,6 +153,11 @@ pub fn login(data: &[u8]) {
     let name = sessions
         .cookies()
         .login_name(State::parse(STATE).unwrap().piece());
+    let mut whole = HeaderMap::new();
+    let cookie = HeaderValue::try_from(format!("{name}={good}")).unwrap();
+    whole.insert(header::COOKIE, cookie);
+    let found = login::carried(sessions, &whole, &Host::new(HOST).unwrap(), NOW * 1000);
+    assert_eq!(found.len(), 1, "the login itself is good");
     let mut text: Vec<u8> = Vec::new();
     for byte in data.iter().take(64 * 1024) {
         match byte {
