@@ -159,6 +159,18 @@ def logout(world, visitor, other):
     print("hosts: a logout at one ends all, and nobody else's")
 
 
+def logout_after_more(world, visitor):
+    """The same where one host has asked for more since: its session is another one."""
+    before = world.wechat.asked()
+    visitor.open("https://club.test/.wxgate/logout")
+    visitor.is_shown("退出登录", [405])
+    visitor.click("form button")
+    visitor.is_shown("已退出登录", [])
+    visitor.visits("https://shop.test/after-more")
+    expect(world.wechat.asked() == before + 1, "shop.test still knows who logged out at club.test")
+    print("hosts: a logout ends what one host had asked for besides")
+
+
 def nothing_here(visitor):
     """The callback's host has no app: its page leads to one that has."""
     visitor.open(f"https://{CALLBACK}/")
@@ -189,10 +201,11 @@ def walk(world):
         logout(world, visitor, other)
         nothing_here(visitor)
         back_to_the_question(visitor)
+        logout_after_more(world, visitor)
         two_tabs(world, other)
     with world.profile("android", "android", ports) as visitor:
         opened_again(world, visitor)
     with world.profile("newcomer", "wechat-desktop", ports) as newcomer:
         newcomer.is_visitor(XIAOMING)
         all_at_once(world, newcomer)
-    hosts.ends(keep_fragment=4, consent_page=2, confirm_logout=1, no_route=1)
+    hosts.ends(keep_fragment=4, consent_page=2, confirm_logout=2, no_route=1)
