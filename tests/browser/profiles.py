@@ -9,15 +9,15 @@ import sys
 import tempfile
 
 import environments
-import facade
 import hosts
 import kinds
+import oauth_apps
 import paying
 import proxied
 import unhappy
 from world import World
 
-WALKS = [hosts, proxied, environments, paying, facade, kinds, unhappy]
+WALKS = [hosts, proxied, environments, paying, oauth_apps, kinds, unhappy]
 
 
 def main():
