@@ -325,9 +325,20 @@ impl Callbacks {
         account: &LoginAccount,
         now: Millis,
     ) -> Option<Session> {
+        let session = self.carried(asked, login, account, now)?;
+        login.is_met_by(&session).then_some(session)
+    }
+
+    fn carried(
+        &self,
+        asked: &Asked<'_>,
+        login: &Login,
+        account: &LoginAccount,
+        now: Millis,
+    ) -> Option<Session> {
         let (lines, now) = (asked.cookie_lines(), seconds(now));
         let carried = self.sessions.read(lines, &login.host, account, now).ok()?;
-        (login.is_met_by(&carried.session)).then_some(carried.session)
+        Some(carried.session)
     }
 
     /// No login of this browser's: it took too long, cookies are off, or the
@@ -515,10 +526,9 @@ impl Callbacks {
         account: &LoginAccount,
         now: Millis,
     ) -> Option<Session> {
-        let (lines, now) = (asked.cookie_lines(), seconds(now));
-        let carried = self.sessions.read(lines, &login.host, account, now).ok()?;
+        let session = self.carried(asked, login, account, now)?;
         // One whose tokens are gone would be asked for again, and again.
-        (login.instead_of.as_ref() != Some(carried.session.id())).then_some(carried.session)
+        (login.instead_of.as_ref() != Some(session.id())).then_some(session)
     }
 
     /// Whether the page that `login` is for lets snapshot pages' visitors look

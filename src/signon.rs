@@ -314,11 +314,7 @@ mod tests {
             host: Host::new("h.example").unwrap(),
             account: "shop".to_owned(),
             app_id: "wxaaaaaaaaaaaaaaaa".to_owned(),
-            need: Need {
-                scope: Scope::Base,
-                tokens: false,
-                unionid: false,
-            },
+            need: Need::OPENID,
             instead_of: None,
             snapshots: false,
             outside: false,

@@ -18,7 +18,7 @@ use crate::origin::{Host, PublicOrigin, PublicScheme};
 use crate::route::{Auth, HostPattern, LoginAccount, Need};
 use crate::session::Millis;
 use crate::signon::{Ask, Binding, ClientAsk, SIGN_ON_PATH, Verdict};
-use crate::wechat::{Scope, State};
+use crate::wechat::State;
 
 /// By how much the clocks may differ before it is told, and before visitors meet it.
 const OFF: u64 = 5;
@@ -197,11 +197,7 @@ async fn tried(
             host: origin.host().clone(),
             account: account.name.as_str().to_owned(),
             app_id: account.wechat.app_id().as_str().to_owned(),
-            need: Need {
-                scope: Scope::Base,
-                tokens: false,
-                unionid: false,
-            },
+            need: Need::OPENID,
             instead_of: None,
             snapshots: false,
             outside: false,

@@ -10,7 +10,7 @@ use wxgate::origin::PublicOrigin;
 use wxgate::route::{AccountName, Need, Via};
 use wxgate::session::Sessions;
 use wxgate::signon::{Ask, Binding, ClientAsk, ClientTicket, Named, NoAsk, Ticket, Verdict};
-use wxgate::wechat::{Scope, State};
+use wxgate::wechat::State;
 
 use super::session::{NOW, STATE, changed, session_token};
 use super::{APP_ID, HOST, account, sessions};
@@ -48,11 +48,7 @@ static SEALED: LazyLock<Sealed> = LazyLock::new(|| {
             host: origin(ORIGIN).host().clone(),
             account: "shop".to_owned(),
             app_id: APP_ID.to_owned(),
-            need: Need {
-                scope: Scope::Base,
-                tokens: false,
-                unionid: false,
-            },
+            need: Need::OPENID,
             instead_of: None,
             snapshots: false,
             outside: false,

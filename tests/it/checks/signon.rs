@@ -8,7 +8,7 @@ use wxgate::origin::Host;
 use wxgate::route::Need;
 use wxgate::session::Sessions;
 use wxgate::signon::{Ask, Binding, Ticket};
-use wxgate::wechat::{Scope, State};
+use wxgate::wechat::State;
 
 use super::session::{NOW, STATE, changed, session_token};
 use super::{APP_ID, HOST, account, sessions};
@@ -27,11 +27,7 @@ static SEALED: LazyLock<Sealed> = LazyLock::new(|| {
         host: host.clone(),
         account: "shop".to_owned(),
         app_id: APP_ID.to_owned(),
-        need: Need {
-            scope: Scope::Base,
-            tokens: false,
-            unionid: false,
-        },
+        need: Need::OPENID,
         instead_of: None,
         snapshots: false,
         outside: false,
