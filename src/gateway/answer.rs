@@ -220,7 +220,7 @@ impl Gateway {
                 visit.log.decided(Way::Callback, trouble.reason());
                 let page = Page {
                     trouble,
-                    onward: Onward::Link(&endpoints::try_again(&to)),
+                    onward: Onward::Again(&endpoints::try_again(&to)),
                     address: None,
                     fragment: None,
                     retry_after,
@@ -463,18 +463,19 @@ impl Gateway {
         };
         let onward = match trouble {
             Trouble::ConfirmLogout => Onward::Post("/.wxgate/logout"),
-            Trouble::SessionEnded
-            | Trouble::SnapshotReadOnly
-            | Trouble::AskConsent
-            | Trouble::KeepFragment => Onward::Link(&login),
-            trouble if trouble.leads_elsewhere() => Onward::Link(&again),
+            Trouble::SessionEnded | Trouble::AskConsent | Trouble::KeepFragment => {
+                Onward::Link(&login)
+            }
+            Trouble::SnapshotReadOnly => Onward::Again(&login),
+            trouble if trouble.leads_elsewhere() => Onward::Reload(&again),
             Trouble::AppDown
             | Trouble::AppOut
             | Trouble::AppSlow
             | Trouble::TooOften
             | Trouble::StoreDown
             | Trouble::Quota
-            | Trouble::NoAnswer => Onward::Link(&again),
+            | Trouble::NoAnswer => Onward::Again(&again),
+            Trouble::CookieMissing => Onward::Again(&home),
             _ => Onward::Link(&home),
         };
         let fragment = match trouble {

@@ -335,7 +335,10 @@ fn app_page(trouble: Trouble, errcode: Option<i64>, home: &str, visit: &Visit) -
     });
     let page = Page {
         trouble,
-        onward: Onward::Link(home),
+        onward: match trouble {
+            Trouble::AppLoops => Onward::Again(home),
+            _ => Onward::Link(home),
+        },
         address: None,
         fragment: None,
         retry_after: None,

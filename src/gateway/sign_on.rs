@@ -148,7 +148,7 @@ impl Gateway {
     fn late(&self, home: &str, visit: &Visit) -> Reply {
         let page = Page {
             trouble: Trouble::SignOnFailed,
-            onward: Onward::Link(home),
+            onward: Onward::Again(home),
             address: None,
             fragment: None,
             retry_after: None,

@@ -24,8 +24,24 @@ use crate::wechat::Errcode;
 pub enum Onward<'a> {
     /// A link to this path or address.
     Link(&'a str),
+    /// The same, for what may go better another time.
+    Again(&'a str),
+    /// The same, to where the visitor is: another browser is needed, or was.
+    Reload(&'a str),
     /// A form that sends an empty POST to this path.
     Post(&'a str),
+}
+
+impl Onward<'_> {
+    /// Where it leads, and what it says.
+    fn link(&self) -> Option<(&str, &'static str)> {
+        match self {
+            Self::Link(to) => Some((to, "继续 / Continue")),
+            Self::Again(to) => Some((to, "再试一次 / Try again")),
+            Self::Reload(to) => Some((to, "重新载入 / Reload")),
+            Self::Post(_) => None,
+        }
+    }
 }
 
 /// What becomes of an address's fragment, which no server is told.
@@ -140,18 +156,20 @@ impl Page<'_> {
             }
             let _ = write!(html, "<p><code>{}</code></p>", escape(address));
         }
-        let _ = match self.onward {
-            Onward::Link(to) => write!(
+        if let Some((to, says)) = self.onward.link() {
+            let _ = write!(
                 html,
-                "<p><a class=\"go\" href=\"{}\">继续 / Continue</a></p>",
+                "<p><a class=\"go\" href=\"{}\">{says}</a></p>",
                 escape(to)
-            ),
-            Onward::Post(to) => write!(
+            );
+        }
+        if let Onward::Post(to) = self.onward {
+            let _ = write!(
                 html,
                 "<form method=\"post\" action=\"{}\"><button>退出 / Log out</button></form>",
                 escape(to)
-            ),
-        };
+            );
+        }
         html.push_str("<p><small>");
         if let Some(errcode) = self.errcode {
             let _ = write!(html, "errcode {}", errcode.code);

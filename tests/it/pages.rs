@@ -18,6 +18,14 @@ fn onward(page: &Answer) -> String {
     plain(rest.split('"').next().unwrap())
 }
 
+/// What the page's link says.
+fn says(page: &Answer) -> String {
+    let text = page.text();
+    let (_, link) = text.split_once("<a class=\"go\"").unwrap();
+    let (_, words) = link.split_once('>').unwrap();
+    words.split('<').next().unwrap().to_owned()
+}
+
 /// HTML's text without its escapes.
 fn plain(html: &str) -> String {
     html.replace("&quot;", "\"")
@@ -143,6 +151,7 @@ async fn a_browser_outside_wechat_is_shown_the_address_to_open() {
     );
     assert!(world.app.seen().is_empty());
     assert_eq!(onward(&page), target);
+    assert_eq!(says(&page), "重新载入 / Reload");
 }
 
 /// A dark rectangle: left, top, width, height.
@@ -329,6 +338,7 @@ async fn a_visitor_who_refuses_can_try_again() {
         "{}",
         page.text()
     );
+    assert_eq!(says(&page), "再试一次 / Try again");
     assert_eq!(browser.cookie("wxgate_shop"), None);
     assert_eq!(world.exchanges(), 0);
     let (again, trail) = browser.visit(world.gateway, &onward(&page)).await;
@@ -438,6 +448,7 @@ async fn a_page_about_wechat_leads_back_in_once_wechat_is_well() {
         let (mut browser, page) = page_after(&world, mood.clone()).await;
         assert_page(&page, page.status);
         assert!(page.status >= 400, "{mood:?}");
+        assert_eq!(says(&page), "再试一次 / Try again", "{mood:?}");
         world.simulator.set_mood(Mood::Normal);
         let (answer, trail) = browser.visit(world.gateway, &onward(&page)).await;
         assert_eq!(answer.status, 200, "{mood:?}");
@@ -456,6 +467,7 @@ async fn a_snapshot_visitor_is_asked_for_the_full_service_and_is_nobody() {
     let (page, _) = browser.visit(world.gateway, "/member").await;
     assert_page(&page, 403);
     assert!(page.text().contains("使用完整服务"), "{}", page.text());
+    assert_eq!(says(&page), "再试一次 / Try again");
     assert_eq!(browser.cookie("wxgate_shop"), None);
     assert!(world.app.seen().is_empty());
     let (consent, trail) = browser.visit(world.gateway, &onward(&page)).await;
@@ -610,6 +622,7 @@ async fn every_pages_way_on_is_answered() {
         assert_page(&page, status);
         let to = onward(&page);
         let next = if page.text().contains("<form") {
+            assert!(page.text().contains(">退出 / Log out<"), "{}", page.text());
             let origin = format!("http://{}", world.gateway);
             browser
                 .ask(
@@ -621,6 +634,14 @@ async fn every_pages_way_on_is_answered() {
                 )
                 .await
         } else {
+            // To the callback somebody came who was about to log in.
+            let tries = target.starts_with("/.wxgate/callback?");
+            let words = if tries {
+                "再试一次 / Try again"
+            } else {
+                "继续 / Continue"
+            };
+            assert_eq!(says(&page), words, "{method} {target}");
             browser.visit(world.gateway, &to).await.0
         };
         assert_eq!(

@@ -804,7 +804,9 @@ async fn an_app_that_is_down_is_a_page_that_leads_back_and_tells_nothing() {
         (502, Some("text/html; charset=utf-8"))
     );
     assert!(
-        page.text().contains("服务暂不可用") && page.text().contains("The site is down"),
+        page.text().contains("服务暂不可用")
+            && page.text().contains("The site is down")
+            && page.text().contains(">再试一次 / Try again<"),
         "{}",
         page.text()
     );
