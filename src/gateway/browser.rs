@@ -121,7 +121,8 @@ pub(super) fn told<'a>(asked: &Asked<'_>, route: &Route, reason: &'static str) -
     }
 }
 
-/// Where a route is to be opened whose accounts are of no use to this browser.
+/// Where a route is to be opened whose accounts are of no use to this browser: all
+/// the places that would do.
 pub(super) fn elsewhere(route: &Route) -> Trouble {
     let has = |browser| route.accounts.of(browser).is_some();
     match (
@@ -130,8 +131,10 @@ pub(super) fn elsewhere(route: &Route) -> Trouble {
         has(Browser::Other),
     ) {
         (true, true, _) => Trouble::OutsideBoth,
-        (true, false, _) => Trouble::OutsideWeChat,
-        (false, _, true) => Trouble::OpenInBrowser,
-        (false, _, false) => Trouble::OutsideWeCom,
+        (true, false, true) => Trouble::WeChatOrBrowser,
+        (true, false, false) => Trouble::OutsideWeChat,
+        (false, true, true) => Trouble::WeComOrBrowser,
+        (false, true, false) => Trouble::OutsideWeCom,
+        (false, false, _) => Trouble::OpenInBrowser,
     }
 }

@@ -14,6 +14,10 @@ pub enum Trouble {
     OutsideBoth,
     /// WeChat's or WeCom's browser, where an ordinary one is needed.
     OpenInBrowser,
+    /// WeCom's browser, where WeChat's or an ordinary one is needed.
+    WeChatOrBrowser,
+    /// WeChat's browser, where WeCom's or an ordinary one is needed.
+    WeComOrBrowser,
     /// The visitor refused at WeChat.
     Refused,
     /// The login's cookie did not come back.
@@ -116,7 +120,12 @@ impl Trouble {
     pub fn leads_elsewhere(self) -> bool {
         matches!(
             self,
-            Self::OutsideWeChat | Self::OutsideWeCom | Self::OutsideBoth | Self::OpenInBrowser
+            Self::OutsideWeChat
+                | Self::OutsideWeCom
+                | Self::OutsideBoth
+                | Self::OpenInBrowser
+                | Self::WeChatOrBrowser
+                | Self::WeComOrBrowser
         )
     }
 
@@ -171,6 +180,28 @@ impl Trouble {
                 (
                     "Please open in a browser",
                     "This page's login is a code that you scan with WeChat, shown in a desktop browser; it cannot be done here. Open the address below in a browser (the menu at the top right can do so).",
+                ),
+            ),
+            Self::WeChatOrBrowser => (
+                S::FORBIDDEN,
+                (
+                    "请在微信或浏览器中打开",
+                    "本页面不能在这里登录。请用微信扫描二维码，或在微信、电脑浏览器中打开下面的地址。",
+                ),
+                (
+                    "Please open in WeChat or a browser",
+                    "You cannot log in to this page here. Scan the code with WeChat, or open the address below in WeChat or in a desktop browser.",
+                ),
+            ),
+            Self::WeComOrBrowser => (
+                S::FORBIDDEN,
+                (
+                    "请在企业微信或浏览器中打开",
+                    "本页面不能在这里登录。请用企业微信扫描二维码，或在企业微信、电脑浏览器中打开下面的地址。",
+                ),
+                (
+                    "Please open in WeCom or a browser",
+                    "You cannot log in to this page here. Scan the code with WeCom, or open the address below in WeCom or in a desktop browser.",
                 ),
             ),
             Self::CorpBroken => (
@@ -585,6 +616,8 @@ impl Trouble {
             Self::OutsideWeCom => "outside_wecom",
             Self::OutsideBoth => "outside_wechat_and_wecom",
             Self::OpenInBrowser => "open_in_browser",
+            Self::WeChatOrBrowser => "open_in_wechat_or_browser",
+            Self::WeComOrBrowser => "open_in_wecom_or_browser",
             Self::Refused => "refused_at_wechat",
             Self::CookieMissing => "login_cookie_missing",
             Self::SignOnFailed => "sign_on_failed",

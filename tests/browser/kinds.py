@@ -25,7 +25,8 @@ def gateway(world, site, corp):
         + world.route(HUB, union, account=["shop", "desk"], path="/member")
         + world.route(HUB, path="/wechat")
         + world.route(HUB, account="desk", path="/desk")
-        + world.route(HUB, account="corp", path="/corp"),
+        + world.route(HUB, account="corp", path="/corp")
+        + world.route(HUB, account=["desk", "corp"], path="/staff"),
     )
 
 
@@ -82,7 +83,7 @@ def in_wechat(world, visitor, desk):
     expect(known["unionid"] == desk["unionid"], f"{known} and at the desk {desk}: two people")
     visitor.visits(f"https://{HUB}/cart?h=6")
     expect(world.wechat.asked() == before + 2, f"WeChat was asked {world.wechat.asked() - before} times")
-    is_sent_elsewhere(visitor, {"/desk": "请在浏览器中打开", "/corp": "请在企业微信中打开"})
+    is_sent_elsewhere(visitor, {"/desk": "请在浏览器中打开", "/corp": "请在企业微信中打开", "/staff": "请在企业微信或浏览器中打开"})
     print("kinds: inside WeChat the same person has the same unionid, and is asked as ever")
 
 
@@ -96,7 +97,7 @@ def in_wecom(corp, member, outsider):
     before = corp.asked()
     member.reload()
     expect(identity(member.lands(target))["userid"] == MEMBER, "another member")
-    is_sent_elsewhere(member, {"/member": "请在微信中打开", "/wechat": "请在微信中打开", "/desk": "请在浏览器中打开"})
+    is_sent_elsewhere(member, {"/member": "请在微信或浏览器中打开", "/wechat": "请在微信中打开", "/desk": "请在浏览器中打开"})
     expect(corp.asked() == before, "WeCom was asked again")
     print("kinds: inside WeCom a member is known by a userid, and an outsider by an openid")
 
@@ -129,6 +130,6 @@ def walk(world):
         member.is_visitor(XIAOMING, CORP)
         outsider.is_visitor(ALI, CORP)
         in_wecom(corp, member, outsider)
-    kinds.ends(refused_at_wechat=1, confirm_logout=1, no_session=7)
+    kinds.ends(refused_at_wechat=1, confirm_logout=1, no_session=8)
     site.ends()
     corp.ends()

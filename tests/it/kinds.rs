@@ -77,6 +77,7 @@ fn tables() -> String {
         route(here, "/desk", "account = \"desk\""),
         route(here, "/corp", "account = \"corp\""),
         route(here, "/work", r#"account = ["shop", "corp"]"#),
+        route(here, "/staff", r#"account = ["desk", "corp"]"#),
         route(
             here,
             "/loose",
@@ -365,7 +366,8 @@ async fn a_browser_that_no_account_is_for_is_told_where_to_open_the_page() {
         ("/corp", WECHAT, "Please open in WeCom", true),
         ("/corp", DESKTOP, "Please open in WeCom", true),
         ("/work", DESKTOP, "Please open in WeChat or WeCom", true),
-        ("/union", WECOM, "Please open in WeChat", true),
+        ("/union", WECOM, "Please open in WeChat or a browser", true),
+        ("/staff", WECHAT, "Please open in WeCom or a browser", true),
     ] {
         let mut browser = traveller(&world, agent);
         let login = here(&world, &format!("/.wxgate/login?to={}", utf8(path)));
