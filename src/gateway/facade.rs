@@ -104,7 +104,7 @@ impl Gateway {
         };
         if asked.browser() != Browser::WeChat {
             visit.log.decided(Way::Refused, reason);
-            return self.page(Trouble::OutsideWeChat, asked, &to, visit);
+            return outside(&link.app.home(), &to, visit);
         }
         let start = login::Start {
             host: &asked.host,
@@ -311,6 +311,22 @@ fn grant_type(said: &Parameters<'_>, wanted: &str) -> Result<(), Refusal> {
         true => Ok(()),
         false => Err(Refusal::GrantType),
     }
+}
+
+/// The page for a browser that is not WeChat's. The link has the `state` of that
+/// browser: elsewhere the app would refuse it, so that the app's own address is what
+/// is to be opened there.
+fn outside(home: &str, to: &ReturnTo, visit: &Visit) -> Reply {
+    let page = Page {
+        trouble: Trouble::OutsideWeChat,
+        onward: Onward::Reload(to.as_str()),
+        address: Some(home),
+        fragment: None,
+        retry_after: None,
+        errcode: None,
+        request_id: visit.request_id.as_str(),
+    };
+    page.reply()
 }
 
 /// The page for a link that WeChat would not take either. It leads to the app, if

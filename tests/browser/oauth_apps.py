@@ -227,7 +227,13 @@ def mistakes(visitor, shop):
 def outside(stranger):
     stranger.open(f"https://{SHOP}/cart?a=1")
     stranger.is_shown("请在微信中打开", [403], "facade-outside")
-    expect(stranger.url().startswith(f"https://{FACE}/connect/oauth2/authorize?"), stranger.url())
+    link = stranger.url()
+    expect(link.startswith(f"https://{FACE}/connect/oauth2/authorize?"), link)
+    # The link has the state of this browser, and would be refused in another.
+    expect(stranger.text("code") == f"https://{SHOP}/" and stranger.has("svg"), stranger.text("code"))
+    stranger.click("a.go")
+    stranger.is_shown("请在微信中打开", [403])
+    expect(stranger.url() == link, stranger.url())
     print("facade: a browser outside WeChat is shown a code")
 
 
@@ -247,4 +253,4 @@ def walk(world):
         mistakes(visitor, shop)
     with world.profile("facade-desktop", "desktop", ports) as stranger:
         outside(stranger)
-    face.ends(confirm_logout=1, refused_at_wechat=1, errcode_10003=1, no_route=1, no_session=1)
+    face.ends(confirm_logout=1, refused_at_wechat=1, errcode_10003=1, no_route=1, no_session=2)

@@ -188,7 +188,7 @@ fn drawing(text: &str) -> (usize, Vec<Rectangle>) {
 }
 
 /// What a phone reads off the page.
-fn read_code(text: &str) -> String {
+pub fn read_code(text: &str) -> String {
     /// A camera sees more than a dot for each module.
     const SCALE: usize = 4;
     let (side, rectangles) = drawing(text);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::client::DESKTOP;
+use crate::pages::read_code;
 use wxgate::simulator::Mood;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,16 +22,21 @@ async fn the_facade_may_be_the_callbacks_host_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn outside_wechat_the_link_itself_is_to_be_opened_there() {
+async fn outside_wechat_the_app_is_to_be_opened_there_and_not_this_browsers_link() {
     let world = world().await;
     let mut traveller = Traveller::new(world.gateway);
     traveller.agent = DESKTOP;
-    let url = link(LEGACY, "http://legacy.test/", "snsapi_base");
+    // The link has the state of this browser: the app would refuse it in another.
+    let url = link(LEGACY, BACK, "snsapi_base");
     let answer = traveller.open(&url).await;
     assert_eq!(answer.status, 403);
-    let (page, address) = (answer.text(), url.split('#').next().unwrap());
-    assert!(page.contains(&address.replace('&', "&amp;")), "{page}");
-    assert!(page.contains("<svg"), "{page}");
+    let page = answer.text();
+    assert!(page.contains("<code>http://legacy.test/</code>"), "{page}");
+    assert_eq!(read_code(&page), "http://legacy.test/");
+    // Here it is good, should a session have been opened in the meantime.
+    let again = url.split_once(HOST).unwrap().1.split('#').next().unwrap();
+    let again = format!("href=\"{}\">重新载入", again.replace('&', "&amp;"));
+    assert!(page.contains(&again), "{again}: {page}");
     assert_eq!(world.simulator.calls().authorize.total, 0);
 }
 
