@@ -416,15 +416,9 @@ impl Plan {
             })
         });
         let locks = self.routes.locked_below_open();
-        let locks = locks.iter().map(|(above, below)| {
-            format!(
-                "{0}{1} asks for a login and lies below {0}{2}, which is more open: an app that reads another spelling of a \
-                 path as {1} lets everybody in; lock {2} and open what is to be open",
-                below.host,
-                below.path.as_str(),
-                above.path.as_str()
-            )
-        });
+        let locks = locks
+            .iter()
+            .map(|(above, below)| routes::lies_below(above, below));
         let tls = self.tls.iter().flat_map(|tls| self.warnings_of(tls));
         let remarks = self.remarks.iter().cloned();
         origins.chain(locks).chain(tls).chain(remarks).collect()

@@ -235,15 +235,25 @@ impl Route {
         let alike = || self.accounts.are(&other.accounts) && self.identity == other.identity;
         match (self.auth, other.auth) {
             (_, Auth::None) => true,
-            (Auth::Required, _) => {
-                alike()
-                    && self.scope >= other.scope
-                    && self.is_checked_as_often_as(other)
-                    && (self.snapshot == other.snapshot || self.snapshot == Snapshot::Page)
-            }
+            (Auth::Required, _) => self.asks_less_in(other).next().is_none(),
             (Auth::Optional, Auth::Optional) => alike(),
             (Auth::Optional | Auth::None, _) => false,
         }
+    }
+
+    /// The settings by which whoever has logged in for this route may still not pass
+    /// at `other`, or passes there as somebody else.
+    pub fn asks_less_in(&self, other: &Self) -> impl Iterator<Item = &'static str> {
+        let snapshot = self.snapshot == other.snapshot || self.snapshot == Snapshot::Page;
+        let settings = [
+            ("account", self.accounts.are(&other.accounts)),
+            ("identity", self.identity == other.identity),
+            ("scope", self.scope >= other.scope),
+            ("verify_every", self.is_checked_as_often_as(other)),
+            ("snapshot", snapshot),
+        ];
+        let less = settings.into_iter().filter(|(_, enough)| !enough);
+        less.map(|(name, _)| name)
     }
 }
 

@@ -311,6 +311,48 @@ pub(super) fn unknown_account(
     place: std::ops::Range<usize>,
     declared: &Declared,
     mistakes: &mut Mistakes,
+/// Whether the route has an official account, where it says something that is about
+/// its visitors alone: it would be ignored.
+fn judge_official(table: &RouteTable, accounts: &Accounts, mistakes: &mut Mistakes) -> Option<()> {
+    if accounts.of(Browser::WeChat).is_some() {
+        return Some(());
+    }
+    let redirect = table
+        .outside_wechat
+        .as_ref()
+        // The second login is one with an official account.
+        .filter(|on| *on.get_ref() == OutsideWeChat::Redirect && table.pay_account.is_none());
+    if let Some(on) = redirect {
+        mistakes.at(&on.span(), "found \"redirect\" on a route without an official account, to which alone any browser can be sent; expected one in account, or no outside_wechat");
+        return None;
+    }
+    let read_only = table.snapshot.as_ref();
+    if let Some(on) = read_only.filter(|on| *on.get_ref() == Snapshot::ReadOnly) {
+        mistakes.at(&on.span(), "found \"read_only\" on a route without an official account, whose visitors alone see snapshot pages; expected one in account, or no snapshot");
+        return None;
+    }
+    Some(())
+}
+
+/// What is said of `below`, for which who may pass at `above` is not enough.
+pub(super) fn lies_below(above: &Route, below: &Route) -> String {
+    let host = &below.host;
+    let (upper, path) = (above.path.as_str(), below.path.as_str());
+    if above.auth == Auth::Required || above.auth == below.auth {
+        let settings: Vec<&str> = above.asks_less_in(below).collect();
+        let settings = settings.join(", ");
+        return format!(
+            "{host}{path} lies below {host}{upper}, whose login differs in {settings}: an app that reads another spelling of a path as {path} \
+             meets visitors there who logged in for {upper} alone, with less or as somebody else; make the two alike in {settings}, or be \
+             sure that the app knows one spelling alone"
+        );
+    }
+    format!(
+        "{host}{path} asks for a login and lies below {host}{upper}, which is more open: an app that reads another spelling of a \
+         path as {path} lets everybody in; lock {upper} and open what is to be open"
+    )
+}
+
 ) {
     let found = name.as_str();
     if declared.contains(found) {

@@ -109,6 +109,44 @@ fn assert_mistake(right: &str, wrong: &str, key: &str, parts: &[&str]) {
 // check
 
 #[test]
+fn what_lies_below_a_route_that_asks_for_less_is_told_as_it_is() {
+    let below = |keys: &str| {
+        format!(
+            "{GOOD}\n[[routes]]\nhost = \"shop.example.com\"\npath = \"/member\"\nupstream = \"http://127.0.0.1:3000\"\n{keys}\n"
+        )
+    };
+    let more = below("account = \"shop\"\nscope = \"snsapi_userinfo\"\nverify_every = \"1h\"");
+    let told = assert_passes(&more);
+    assert!(
+        told.contains(
+            "warning  shop.example.com/member lies below shop.example.com/, whose login differs in scope, verify_every: "
+        ) && !told.contains("lets everybody in"),
+        "{told}"
+    );
+    let welcome = below("account = \"club\"\nauth = \"optional\"")
+        + "\n[accounts.club]\napp_id = \"wx0234567890abcdef\"\napp_secret = { env = \"WXGATE_PAY_SECRET\" }\ncallback_origin = \"https://shop.example.com\"\n";
+    let told = assert_passes(&welcome);
+    assert!(
+        told.contains("whose login differs in account: ") && !told.contains("lets everybody in"),
+        "{told}"
+    );
+    // Below one that anybody may pass.
+    let open = more.replacen(
+        "account = \"shop\"",
+        "account = \"shop\"\nauth = \"optional\"",
+        1,
+    );
+    let told = assert_passes(&open);
+    assert!(
+        told.contains("shop.example.com/, which is more open")
+            && told.contains("lets everybody in; lock / and")
+            && !told.contains("differs"),
+        "{told}"
+    );
+    assert!(!assert_passes(&below("account = \"shop\"")).contains("warning"));
+}
+
+#[test]
 fn tls_is_told_as_it_was_understood() {
     let dir = certificate().path().display();
     let text = |table: &str| {
