@@ -284,12 +284,10 @@ struct RouteTable {
     auth: Auth,
     #[serde(default)]
     scope: Scope,
-    #[serde(default)]
-    outside_wechat: OutsideWeChat,
+    outside_wechat: Option<Spanned<OutsideWeChat>>,
     #[serde(default)]
     session_cookie: SessionCookie,
-    #[serde(default)]
-    snapshot: Snapshot,
+    snapshot: Option<Spanned<Snapshot>>,
     consent_page: Option<Spanned<bool>>,
     #[serde(default)]
     keep_fragment: bool,

@@ -17,7 +17,8 @@ use super::{Mistakes, RouteTable};
 use crate::cookies::CookieSettings;
 use crate::limits::BodySize;
 use crate::route::{
-    AccountName, Accounts, Auth, HostPattern, Identity, LoginAccount, Route, SessionCookie, Twins,
+    AccountName, Accounts, Auth, HostPattern, Identity, LoginAccount, OutsideWeChat, Route,
+    SessionCookie, Snapshot, Twins,
 };
 use crate::wechat::{Browser, Scope};
 
@@ -57,6 +58,7 @@ pub(super) fn plan_route(
     };
     let pay_account = plan_pay_account(&table, &accounts, known, declared, mistakes).ok()?;
     judge_kinds(&table, &accounts, mistakes)?;
+    judge_official(&table, &accounts, mistakes)?;
     let assertion = table.assertion.as_ref().is_some_and(|on| *on.get_ref());
     if let Some(on) = table
         .assertion
@@ -132,9 +134,12 @@ pub(super) fn plan_route(
         pay_account,
         scope: table.scope,
         identity: table.identity.map(Spanned::into_inner).unwrap_or_default(),
-        outside_wechat: table.outside_wechat,
+        outside_wechat: table
+            .outside_wechat
+            .map(Spanned::into_inner)
+            .unwrap_or_default(),
         session_cookie: table.session_cookie,
-        snapshot: table.snapshot,
+        snapshot: table.snapshot.map(Spanned::into_inner).unwrap_or_default(),
         consent_page: on(&table.consent_page),
         keep_fragment: table.keep_fragment,
         profile_ttl: table.profile_ttl.map(Spanned::into_inner),
@@ -306,11 +311,6 @@ fn judge_kinds(table: &RouteTable, accounts: &Accounts, mistakes: &mut Mistakes)
     Some(())
 }
 
-pub(super) fn unknown_account(
-    name: &AccountName,
-    place: std::ops::Range<usize>,
-    declared: &Declared,
-    mistakes: &mut Mistakes,
 /// Whether the route has an official account, where it says something that is about
 /// its visitors alone: it would be ignored.
 fn judge_official(table: &RouteTable, accounts: &Accounts, mistakes: &mut Mistakes) -> Option<()> {
@@ -353,6 +353,11 @@ pub(super) fn lies_below(above: &Route, below: &Route) -> String {
     )
 }
 
+pub(super) fn unknown_account(
+    name: &AccountName,
+    place: std::ops::Range<usize>,
+    declared: &Declared,
+    mistakes: &mut Mistakes,
 ) {
     let found = name.as_str();
     if declared.contains(found) {

@@ -678,6 +678,11 @@ async fn what_does_not_fit_a_kind_is_a_mistake() {
     let parse = |text: &str| Plan::parse(&dir.path().join("gateway.toml"), text);
     let good = whole(&tables());
     assert!(parse(&good).is_ok());
+    // The second login is with an official account, and any browser may make it.
+    let desk = "account = \"desk\"\n";
+    let any = "pay_account = \"club\"\noutside_wechat = \"redirect\"\n";
+    assert!(good.contains(desk));
+    assert!(parse(&good.replacen(desk, &format!("{desk}{any}"), 1)).is_ok());
     let corp = "kind = \"wecom\"\n";
     let desk = "kind = \"website\"\n";
     let all = "account = [\"shop\", \"desk\", \"corp\"]\n";
@@ -773,6 +778,21 @@ async fn what_does_not_fit_a_kind_is_a_mistake() {
             "account = [\"shop\", \"corp\"]\n".to_owned(),
             "auth = \"none\"\nidentity = \"unionid\"\n".to_owned(),
             "no visitor is known",
+        ),
+        (
+            "account = \"corp\"\n".to_owned(),
+            "account = \"corp\"\noutside_wechat = \"redirect\"\n".to_owned(),
+            "outside_wechat: found \"redirect\" on a route without an official account",
+        ),
+        (
+            "account = [\"desk\", \"corp\"]\n".to_owned(),
+            "account = [\"desk\", \"corp\"]\nsnapshot = \"read_only\"\n".to_owned(),
+            "snapshot: found \"read_only\" on a route without an official account",
+        ),
+        (
+            "account = \"corp\"\n".to_owned(),
+            "auth = \"none\"\nsnapshot = \"read_only\"\n".to_owned(),
+            "expected one in account, or no snapshot",
         ),
     ] {
         let text = good.replacen(&from, &to, 1);
