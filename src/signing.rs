@@ -484,6 +484,46 @@ mod tests {
         assert!(opens(&ring, Purpose::Session, &token).is_none());
     }
 
+    /// All of them: whoever adds one and does not add it here is told by the compiler.
+    const PURPOSES: [Purpose; 16] = {
+        use Purpose as P;
+        match P::Session {
+            P::Session | P::Login | P::Snapshot | P::Pay | P::Tokens | P::Flight => (),
+            P::Admin | P::Visitor | P::Ask | P::Ticket | P::ClientAsk | P::ClientTicket => (),
+            P::ClientAnswer | P::FacadeCode | P::FacadeGrant | P::FacadeToken => (),
+        }
+        [
+            P::Session,
+            P::Login,
+            P::Snapshot,
+            P::Pay,
+            P::Tokens,
+            P::Flight,
+            P::Admin,
+            P::Visitor,
+            P::Ask,
+            P::Ticket,
+            P::ClientAsk,
+            P::ClientTicket,
+            P::ClientAnswer,
+            P::FacadeCode,
+            P::FacadeGrant,
+            P::FacadeToken,
+        ]
+    };
+
+    #[test]
+    fn no_two_purposes_are_one() {
+        let ring = Keyring::new(&[key()]).unwrap();
+        for (at, made) in PURPOSES.into_iter().enumerate() {
+            let token = ring.seal(made, b"payload");
+            for (other, read) in PURPOSES.into_iter().enumerate() {
+                let opened = opens(&ring, read, &token).is_some();
+                assert_eq!(opened, at == other, "{made:?} as {read:?}");
+            }
+        }
+    }
+
     #[test]
     fn every_changed_character_is_refused() {
         let ring = Keyring::new(&[key()]).unwrap();
