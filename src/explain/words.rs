@@ -51,6 +51,7 @@ pub(super) fn sentence(way: &str, reason: &'static str) -> Option<&'static str> 
             "servers read this path in different ways, and one of them reaches a route that asks for more, or none"
         }
         (_, "no_route") => "no route has this host and path",
+        (_, "not_found") => "no path of the gateway's own, or one that nothing here has turned on",
         (_, "method") => "the method is none that is taken here",
         (_, "body_too_large") => "the body is larger than the route's max_body",
         (_, "plain_http") => "a page that was asked for without TLS, and redirect_http = true",

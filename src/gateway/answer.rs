@@ -260,10 +260,16 @@ impl Gateway {
             Endpoint::Auth => self.auth(asked, visit).await,
             Endpoint::Jwks => match &self.assertions {
                 Some(assertions) => endpoints::jwks(assertions),
-                None => self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit),
+                None => self.nothing(asked, visit),
             },
-            Endpoint::Unknown => self.page(Trouble::NotFound, asked, &ReturnTo::root(), visit),
+            Endpoint::Unknown => self.nothing(asked, visit),
         }
+    }
+
+    fn nothing(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
+        let trouble = Trouble::NotFound;
+        visit.log.decided(Way::Refused, trouble.reason());
+        self.page(trouble, asked, &ReturnTo::root(), visit)
     }
 
     /// `me` and `openid`. A page that asks nothing else keeps its session by it.

@@ -282,7 +282,7 @@ async fn what_is_explained_is_what_the_gateway_does() {
         case("GET", "/.wxgate/me", (endpoint, endpoint)).carrying(&session),
         case("GET", "/.wxgate/openid", (endpoint, endpoint)).carrying(&session),
         case("POST", "/.wxgate/me", (refused, "method")),
-        case("GET", "/.wxgate/nothing", (endpoint, endpoint)),
+        case("GET", "/.wxgate/nothing", (refused, "not_found")),
         case("GET", "/.wxgate/jwks.json", (endpoint, endpoint)),
         case("GET", "/.wxgate/logout", (endpoint, "confirm_logout")),
         case("POST", "/.wxgate/logout", (endpoint, "bad_request")).carrying(&session),
