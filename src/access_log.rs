@@ -196,6 +196,7 @@ impl Entry {
             account = request.account,
             app = request.app,
             visitor = request.visitor.map(|name| tracing::field::display(Name(name))),
+            question = request.question.then_some(true),
             way = self.way.map_or("none", Way::as_str),
             reason = self.reason,
             status = request.status,
@@ -247,6 +248,8 @@ pub struct Request<'a> {
     pub app: Option<&'a str>,
     /// The visitor's name, where there is a session.
     pub visitor: Option<u64>,
+    /// Whether a proxy only asked about it.
+    pub question: bool,
     /// The answer's status; 0 when there was none.
     pub status: u16,
     /// How many bytes of the answer's body were sent.

@@ -95,6 +95,7 @@ impl Gateway {
             account: seen.account.map(|account| account.name.as_str()),
             app: visit.app.as_ref().map(|app| app.name.as_str()),
             visitor: visitor.map(|session| self.sessions.visitor(session)),
+            question: visit.original.is_some(),
             status: seen.status,
             bytes: downstream.as_ref().body_bytes_sent(),
             wechat: (!visit.calls.is_empty())

@@ -81,7 +81,8 @@ impl Logged {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_says_what_a_request_was_and_not_who_it_was() {
-    let mut world = Logged::start("", "[log]\nformat = \"json\"\n").await;
+    let proxy = "trusted_proxies = [\"127.0.0.1\"]";
+    let mut world = Logged::start(proxy, "[log]\nformat = \"json\"\n").await;
     let (gateway, host) = (world.gateway, "127.0.0.1");
     let mut browser = Browser::new(WECHAT);
     browser.visit(gateway, "/goods/x?code=HIDDEN").await;
@@ -93,6 +94,24 @@ async fn a_line_says_what_a_request_was_and_not_who_it_was() {
     )
     .await;
     send(gateway, "GET /none HTTP/1.0\r\nHost: elsewhere\r\n\r\n").await;
+
+    // A proxy's question about a request, and the request: what becomes of it is the same.
+    let json = "Accept: application/json\r\n";
+    for asked in [
+        format!(
+            "GET /.wxgate/auth HTTP/1.1\r\nHost: {gateway}\r\nX-Original-URI: /asked\r\nX-Original-Method: GET\r\n{json}\r\n"
+        ),
+        format!("GET /not-asked HTTP/1.1\r\nHost: {gateway}\r\n{json}\r\n"),
+    ] {
+        assert_eq!(send(gateway, asked).await.status, 401);
+    }
+    let question = world.line("/asked", "refused").await;
+    let request = world.line("/not-asked", "refused").await;
+    assert_eq!(question["reason"], request["reason"]);
+    assert_eq!(
+        (question.get("question"), request.get("question")),
+        (Some(&json!(true)), None)
+    );
 
     let login = world.line("/goods/x", "login").await;
     assert_eq!(login["route"], format!("{host}/"));
