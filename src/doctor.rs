@@ -7,6 +7,7 @@
 //! finding holds a secret.
 
 mod account;
+mod facade;
 mod machine;
 mod origin;
 mod via;
@@ -138,6 +139,10 @@ pub async fn examine(plan: Plan) -> Report {
         }
     }
     let accounts = plan.accounts.len();
+    let facade = accounts + plan.listed.len() + 1;
+    for (number, look) in facade::looks(&plan).into_iter().enumerate() {
+        looks.spawn(async move { (facade, number, look.examine().await) });
+    }
     for (number, route) in plan.listed.iter().enumerate() {
         for at in 0..route.upstream.peers().len() {
             let look = machine::app(number, route.upstream.clone(), at);

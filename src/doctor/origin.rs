@@ -13,7 +13,7 @@ use reqwest::{Client, Response};
 use super::{PATIENCE, Report};
 use crate::config::{Plan, PlannedAccount};
 use crate::login::CALLBACK_PATH;
-use crate::origin::{PublicOrigin, PublicScheme};
+use crate::origin::{Host, PublicOrigin, PublicScheme};
 use crate::route::{Auth, HostPattern, LoginAccount};
 use crate::signon::SIGN_ON_PATH;
 use crate::wechat::Kind;
@@ -81,6 +81,20 @@ pub(super) fn looks(planned: &PlannedAccount, plan: &Plan) -> Vec<Look> {
 /// An error without the address that was asked for.
 pub(super) fn why(error: reqwest::Error) -> String {
     reason(&error.without_url())
+}
+
+/// Where `host` leads, or why it leads nowhere.
+pub(super) async fn addresses(host: &Host) -> Result<Vec<IpAddr>, String> {
+    let look = tokio::net::lookup_host((host.as_str(), 443));
+    match tokio::time::timeout(PATIENCE, look).await {
+        Ok(Ok(found)) => Ok(found.map(|address| address.ip()).collect()),
+        Ok(Err(error)) => Err(format!(
+            "{host} has no address ({error}); see its DNS record"
+        )),
+        Err(_) => Err(format!(
+            "{host} is not found in time; see the machine's DNS"
+        )),
+    }
 }
 
 impl Look {
@@ -179,24 +193,10 @@ impl Look {
     }
 
     async fn names(&self, report: &mut Report) {
-        let host = self.origin.host().as_str();
-        let looked = tokio::time::timeout(PATIENCE, tokio::net::lookup_host((host, 443))).await;
-        let addresses: Vec<IpAddr> = match looked {
-            Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
-            Ok(Err(error)) => {
-                report.bad(
-                    &self.place,
-                    format!("{host} has no address ({error}); see its DNS record"),
-                );
-                return;
-            }
-            Err(_) => {
-                report.bad(
-                    &self.place,
-                    format!("{host} is not found in time; see the machine's DNS"),
-                );
-                return;
-            }
+        let host = self.origin.host();
+        let addresses = match addresses(host).await {
+            Ok(addresses) => addresses,
+            Err(why) => return report.bad(&self.place, why),
         };
         match addresses.iter().find(|address| is_private(address)) {
             Some(address) => report.doubt(

@@ -322,6 +322,99 @@ async fn a_host_whose_logins_go_by_way_of_another_is_looked_at_too() {
         .await;
 }
 
+/// A facade at a host that another account's callback gives a port here.
+const FACADE: &str = r#"
+[accounts.club]
+app_id = "wx5150a7c0ffee0002"
+app_secret = { file = "app_secret" }
+callback_origin = "http://localhost:{port}"
+sandbox = true
+open_base_url = "{wechat}"
+api_base_url = "{wechat}"
+
+[facade]
+host = "localhost"
+
+[[facade.apps]]
+name = "legacy"
+account = "club"
+app_id = "wxlegacy00000001"
+app_secret = { file = "legacy_secret" }
+callback_origins = ["http://127.0.0.1:3001", "http://no-such-host.invalid"]
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_facade_and_its_apps_hosts_are_looked_at() {
+    let site = site_with(FACADE).await;
+    let (code, told) = site.doctor("[server]", "[server]").await;
+    let place = format!("facade.host http://localhost:{}", site.gateway.port());
+    for line in [
+        format!("warn  {place}: localhost leads to "),
+        format!("ok    {place}: answered by a wxgate that calls itself so\n"),
+        format!("ok    {place}: answers the apps' servers as WeChat does\n"),
+        "ok    facade.apps legacy: 127.0.0.1 has an address\n".to_owned(),
+        "warn  facade.apps legacy: no-such-host.invalid has no address ".to_owned(),
+        "browsers take the app's codes to http://no-such-host.invalid\n".to_owned(),
+    ] {
+        assert!(told.contains(&line), "{line} in:\n{told}");
+    }
+    assert_eq!(code, 0, "{told}");
+    // Not where it is said to be; a name that leads nowhere; one that leads elsewhere.
+    let origin = format!(
+        "callback_origin = \"http://localhost:{}\"",
+        site.gateway.port()
+    );
+    let at =
+        |address: SocketAddr| format!("callback_origin = \"http://localhost:{}\"", address.port());
+    let words = ["facade.host", "does not answer from here"];
+    site.fails(&origin, &at(free_address()), &words).await;
+    let words = ["facade.host", "nowhere.invalid has no address"];
+    let nowhere = "host = \"nowhere.invalid\"";
+    site.fails("host = \"localhost\"", nowhere, &words).await;
+    let other = front(site.gateway, false, |_| {
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello".to_owned()
+    });
+    let words = ["facade.host", "not as a wxgate with this facade"];
+    site.fails(&origin, &at(other.await), &words).await;
+    assert!(site.app.seen().is_empty());
+}
+
+/// What stands in front of the facade sends below `/.wxgate/` alone here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_facade_of_which_some_paths_lead_elsewhere_is_told() {
+    install_crypto();
+    let gateway = free_address();
+    let at_front = front(gateway, true, |answer| match answer.contains("errcode") {
+        true => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        false => answer,
+    });
+    let at_front = at_front.await;
+    let app = App::start().await;
+    let simulator = simulator(at_front).await;
+    let files = files();
+    let extra = Extra {
+        session: "keys = [{ file = \"key\" }]",
+        tables: &FACADE.replace("{port}", &at_front.port().to_string()),
+        ..Extra::default()
+    };
+    let text = gateway_toml(at_front, app.addr, &simulator, &extra);
+    let text = text.replace(
+        &format!("listen = [\"{at_front}\"]"),
+        &format!("listen = [\"{gateway}\"]"),
+    );
+    let config = files.path().join("gateway.toml");
+    std::fs::write(&config, text).unwrap();
+    let _process = Process::gateway(&config);
+    let output = run(files.path(), "gateway.toml").await;
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let fault = format!(
+        "FAIL  facade.host http://localhost:{}: /sns/auth is answered 404 Not Found",
+        at_front.port()
+    );
+    assert!(told.contains(&fault), "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn cookies_and_files_that_do_not_arrive_are_told() {
     install_crypto();
