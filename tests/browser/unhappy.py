@@ -221,5 +221,5 @@ def walk(world):
         app_down=1,
         confirm_logout=1,
         # An address of nothing; a login for a frame, which has no cookies.
-        endpoint=2,
+        endpoint=1, not_found=1,
     )
