@@ -52,7 +52,12 @@ fn with_secrets(arguments: &[&str], dir: &Path) -> Command {
         .env("WXGATE_DEV_KEY", generate_key().unwrap().expose())
         .env("WXGATE_CLIENT_KEY", generate_key().unwrap().expose())
         .env("WXGATE_APP_SECRET", "5ec2e7000000000000000000deadbeef")
-        .env("WXGATE_PAY_SECRET", "5ec2e7000000000000000000deadbeef")
+        .env("WXGATE_DESK_SECRET", "de5c00000000000000000000deadbeef")
+        .env(
+            "WXGATE_CORP_SECRET",
+            "c0e90000000000000000000000000000000deadbeef",
+        )
+        .env("WXGATE_PAY_SECRET", "9a900000000000000000000000deadbe")
         .env("WXGATE_LEGACY_SECRET", "legacy0123456789legacy0123456789");
     command
 }
@@ -1103,12 +1108,43 @@ const TLS_IS_OFF: &str = "# [server.tls]";
 
 /// Those lines, each with the one that begins the next table, and with the keys that
 /// the table cannot be without, which come with each of the others.
-const OFF: [(&str, &str, &[&str]); 3] = [
+const OFF: [(&str, &str, &[&str]); 6] = [
     (TLS_IS_OFF, "[session]", &["listen", "certificates"]),
     (
         "# [accounts.staging]",
-        "[accounts.pay]",
+        "# [accounts.desk]",
         &["app_id", "via", "client", "client_key"],
+    ),
+    (
+        "# [accounts.desk]",
+        "# [accounts.corp]",
+        &["kind", "app_id", "app_secret", "callback_origin"],
+    ),
+    (
+        "# [accounts.corp]",
+        "[[routes]]",
+        &[
+            "kind",
+            "app_id",
+            "app_secret",
+            "callback_origin",
+            "agent_id",
+        ],
+    ),
+    // Its route with it.
+    (
+        "# [accounts.pay]",
+        "# [facade]",
+        &[
+            "app_id",
+            "app_secret",
+            "callback_origin",
+            "host",
+            "path",
+            "upstream",
+            "account",
+            "pay_account",
+        ],
     ),
     // To the end of the file, its first app with it.
     (
@@ -1174,6 +1210,30 @@ fn certificate() -> &'static TempDir {
 #[test]
 fn the_reference_is_a_working_configuration() {
     assert_passes(REFERENCE);
+}
+
+#[test]
+fn the_reference_needs_the_two_secrets_of_one_shop_and_no_other() {
+    let dir = file_of(REFERENCE);
+    let mut command = wxgate(&["check", "--config", "gateway.toml"], dir.path());
+    let output = command
+        .env("WXGATE_SESSION_KEY", generate_key().unwrap().expose())
+        .env("WXGATE_APP_SECRET", "5ec2e7000000000000000000deadbeef")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", complained(&output));
+    let told = printed(&output);
+    assert!(told.contains("account  shop"), "{told}");
+    // Each source of a secret is one account's, also among those that are off.
+    let mut sources: Vec<&str> = REFERENCE
+        .lines()
+        .filter(|line| line.contains("app_secret = {"))
+        .collect();
+    assert!(sources.len() >= 5, "{sources:?}");
+    let all = sources.len();
+    sources.sort_by_key(|line| line.trim_start_matches("# "));
+    sources.dedup_by_key(|line| line.trim_start_matches("# "));
+    assert_eq!(sources.len(), all, "{sources:?}");
 }
 
 #[test]

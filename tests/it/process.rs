@@ -141,6 +141,8 @@ pub fn wxgate(arguments: &[&str], dir: &Path) -> Command {
         "WXGATE_SESSION_KEY",
         "WXGATE_APP_SECRET",
         "WXGATE_PAY_SECRET",
+        "WXGATE_DESK_SECRET",
+        "WXGATE_CORP_SECRET",
         "STATE_DIRECTORY",
         "XDG_STATE_HOME",
     ] {
