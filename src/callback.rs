@@ -38,7 +38,7 @@ use crate::signon::Ask;
 use crate::store::{Key, Store};
 use crate::tokens::Keeper;
 use crate::wechat::callback::{NoAnswer, Verdict};
-use crate::wechat::{Answer, Api, ApiError, Code, Errcode, Meaning, State};
+use crate::wechat::{Answer, Api, ApiError, Browser, Code, Errcode, Meaning, State};
 
 /// How many logins in a row may end without the session being kept.
 const MAX_ROUNDS: usize = 3;
@@ -76,8 +76,10 @@ pub struct Shown {
     pub trouble: Trouble,
     /// Where the visitor wanted to go.
     pub to: ReturnTo,
+    /// An address that may go better in another browser.
+    pub address: Option<String>,
     /// WeChat's error, if it was one.
-    pub errcode: Option<Errcode>,
+    pub errcode: Option<Box<Errcode>>,
     /// In how many seconds it may be tried again, where that is known.
     pub retry_after: Option<u64>,
     /// Cookies to set, which end the login.
@@ -392,9 +394,45 @@ impl Callbacks {
             trouble,
             cookies: vec![login.forget(&self.sessions)],
             to: login.to,
-            errcode,
+            address: None,
+            errcode: errcode.map(Box::new),
             retry_after: None,
         })
+    }
+
+    /// Somebody who is not of the corp. Where another account would know them, they
+    /// are told to open the address elsewhere.
+    fn outsider(&self, asked: &Asked<'_>, login: Login, now: Millis) -> Outcome {
+        let others = |accounts: &[Arc<LoginAccount>]| {
+            let corps =
+                |account: &Arc<LoginAccount>| account.wechat.kind().browser() == Browser::WeCom;
+            !accounts.iter().all(corps)
+        };
+        let address = match Ask::query_of(&login.to) {
+            // What was to be opened at the host that asks is known there alone.
+            Some(query) => match self.ask(query, &login.host, now) {
+                Ok(asking) if asking.client.is_none() => {
+                    let host = &asking.ask.host;
+                    let own = self.routes.accounts(host).into_iter().cloned();
+                    others(&own.collect::<Vec<_>>()).then(|| {
+                        let origin = self.routes.origin(host);
+                        format!("{}{}", origin.as_str(), self.routes.home(host))
+                    })
+                }
+                _ => None,
+            },
+            None => (self.route(&login))
+                .filter(|route| others(route.accounts.all()))
+                .map(|_| login.to.on(&self.origin(asked, &login.host))),
+        };
+        let trouble = match address {
+            None => Trouble::NotAMember,
+            Some(_) => Trouble::NotAMemberHere,
+        };
+        match self.end(login, trouble, None) {
+            Outcome::Show(shown) => Outcome::Show(Shown { address, ..shown }),
+            going @ Outcome::Go(..) => going,
+        }
     }
 
     /// The account's quota is used up; the login is over, for its code would be
@@ -563,6 +601,7 @@ impl Callbacks {
     ) -> Outcome {
         let error = match failure {
             Failure::Snapshot => return self.end(login, Trouble::Snapshot, None),
+            Failure::Outsider => return self.outsider(asked, login, now),
             Failure::GrantedLess => return self.end(login, Trouble::GrantedLess, None),
             Failure::NoUnionId => return self.end(login, Trouble::NoUnionId, None),
             Failure::TooManyCodes => return self.end(login, Trouble::CodeNotTaken, None),
@@ -650,6 +689,7 @@ fn show(trouble: Trouble, to: ReturnTo) -> Outcome {
     Outcome::Show(Shown {
         trouble,
         to,
+        address: None,
         errcode: None,
         retry_after: None,
         cookies: Vec::new(),

@@ -211,6 +211,7 @@ struct AccountTable {
     app_id: AppId,
     app_secret: Option<Spanned<SecretSource>>,
     agent_id: Option<Spanned<AgentNumber>>,
+    outsiders: Option<Spanned<bool>>,
     callback_origin: Option<Spanned<PublicOrigin>>,
     via: Option<Spanned<PublicOrigin>>,
     client: Option<Spanned<AccountName>>,

@@ -42,6 +42,8 @@ pub struct LoginAccount {
     pub wechat: Account,
     /// Which gateway holds its secret.
     pub holder: Holder,
+    /// Whether a corp's account lets in who is none of its members.
+    pub outsiders: bool,
     /// The name of its session cookie.
     pub session_cookie: String,
     /// The name of the cookie of a snapshot page's visitor.

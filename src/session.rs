@@ -123,6 +123,8 @@ pub enum NoSession {
     Expired,
     /// From the future: a clock is wrong.
     Future,
+    /// Of somebody who is not of the corp, which lets in its members alone.
+    Outsider,
     /// Ended before its time: a logout, or an operator's word.
     Ended,
     /// It is not known yet which sessions have ended.
@@ -139,6 +141,7 @@ impl NoSession {
             Self::Elsewhere => "session_of_another_place",
             Self::Expired => "session_expired",
             Self::Future => "session_from_the_future",
+            Self::Outsider => "session_of_an_outsider",
             Self::Ended => "session_ended",
             Self::Unknown => "revocations_unknown",
         }
@@ -153,6 +156,7 @@ impl NoSession {
             Self::Elsewhere => "refused_elsewhere",
             Self::Expired => "refused_expired",
             Self::Future => "refused_future",
+            Self::Outsider => "refused_outsider",
             Self::Ended => "refused_ended",
             Self::Unknown => "refused_unknown",
         })
@@ -389,6 +393,10 @@ impl Sessions {
         let away = now.saturating_sub(wire.seen);
         let renew = opened.by_older_key || away > self.idle / 2;
         let mut session = Session::try_from(wire)?;
+        // `outsiders` may have been taken back since.
+        if !account.admits(&session.visitor) {
+            return Err(NoSession::Outsider);
+        }
         session.seen = now.max(session.seen);
         session.snapshot = snapshot;
         Ok(Carried {
@@ -459,6 +467,9 @@ impl Sessions {
     ) -> Result<Session, NoSession> {
         if !session.is_of(account) {
             return Err(NoSession::Elsewhere);
+        }
+        if !account.admits(&session.visitor) {
+            return Err(NoSession::Outsider);
         }
         self.in_time(&Wire::from(&session), now)?;
         self.not_ended(&session)?;

@@ -1,7 +1,8 @@
 //! From a code to a session: WeChat's calls of one login.
 //!
 //! Holds always: a failure is logged here, once; a snapshot page's visitor opens
-//! no session but one of that kind, and only where the route takes it; one who
+//! no session but one of that kind, and only where the route takes it; one who is not
+//! of the corp opens none, unless the account lets outsiders in; one who
 //! granted less than was asked, or has not the id that was asked for, opens none;
 //! nobody is let in whose tokens a route
 //! needs and nobody kept.
@@ -28,6 +29,8 @@ pub(super) enum Failure {
     Api(ApiError),
     /// A snapshot page's visitor, who is nobody.
     Snapshot,
+    /// Somebody who is not of the corp.
+    Outsider,
     /// Less than the route needs.
     GrantedLess,
     /// No unionid, which the route needs.
@@ -98,6 +101,9 @@ impl Work<'_> {
             .map_err(|error| self.failed("exchange", error))?;
         if grant.is_snapshot() && !self.admits_snapshots {
             return Err(Failure::Snapshot);
+        }
+        if !self.account.admits(grant.visitor()) {
+            return Err(Failure::Outsider);
         }
         let asked = self.need.scope;
         if grant.scope().is_some_and(|granted| granted < asked) {

@@ -40,6 +40,7 @@ enum Told {
     NoAnswer,
     Errcode(i64, Option<String>),
     CorpErrcode(i64, Option<String>),
+    Outsider,
 }
 
 impl Told {
@@ -47,6 +48,7 @@ impl Told {
         match result {
             Ok(session) => Self::Session(Sessions::pack(session)),
             Err(Failure::Snapshot) => Self::Snapshot,
+            Err(Failure::Outsider) => Self::Outsider,
             Err(Failure::GrantedLess) => Self::GrantedLess,
             Err(Failure::NoUnionId) => Self::NoUnionId,
             Err(Failure::TooManyCodes) => Self::TooManyCodes,
@@ -74,6 +76,7 @@ impl Told {
         Err(match self {
             Self::Session(packed) => return Sessions::unpack(&packed).ok_or(Failure::Internal),
             Self::Snapshot => Failure::Snapshot,
+            Self::Outsider => Failure::Outsider,
             Self::GrantedLess => Failure::GrantedLess,
             Self::NoUnionId => Failure::NoUnionId,
             Self::TooManyCodes => Failure::TooManyCodes,

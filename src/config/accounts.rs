@@ -51,6 +51,11 @@ pub(super) fn plan_accounts(
         let Some((wechat, holder)) = planned else {
             continue;
         };
+        // By way of another gateway, that one decides.
+        let outsiders = match &holder {
+            Holder::Here(_) => table.outsiders.is_some_and(Spanned::into_inner),
+            Holder::Elsewhere(_) => true,
+        };
         let name = name.into_inner();
         accounts.push(PlannedAccount {
             account: Arc::new(LoginAccount {
@@ -60,6 +65,7 @@ pub(super) fn plan_accounts(
                 name,
                 wechat,
                 holder,
+                outsiders,
             }),
             verify_files: table
                 .verify_files
@@ -214,5 +220,14 @@ fn kind(table: &AccountTable, origin: &Range<usize>, mistakes: &mut Mistakes) ->
         (KindName::Official, None) => Kind::Official,
         (KindName::Website, None) => Kind::Website,
     };
+    if let Some(outsiders) = &table.outsiders
+        && table.kind != KindName::WeCom
+    {
+        mistakes.at(
+            &outsiders.span(),
+            format!("outsiders stands beside kind = \"{found}\", which has no members whom others could be told from; expected no outsiders, or kind = \"wecom\""),
+        );
+        return None;
+    }
     fits.then_some(kind)
 }

@@ -135,6 +135,7 @@ fn nothing_of_wechats(table: &AccountTable, mistakes: &mut Mistakes) -> bool {
     let found = [
         ("app_secret", place(&table.app_secret)),
         ("agent_id", place(&table.agent_id)),
+        ("outsiders", place(&table.outsiders)),
         ("callback_origin", place(&table.callback_origin)),
         ("open_base_url", place(&table.open_base_url)),
         ("api_base_url", place(&table.api_base_url)),

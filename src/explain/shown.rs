@@ -294,6 +294,7 @@ fn pays(found: &ExaminedPayer) -> &'static str {
         }
         Err(NoSession::Expired) => "refused: the session it was made beside is over",
         Err(NoSession::Future) => "refused: it was made in the future: a clock is wrong",
+        Err(NoSession::Outsider) => "refused: it is of somebody who is not of the corp",
         Err(NoSession::Ended | NoSession::Unknown) => "refused: it was ended before its time",
     }
 }

@@ -27,6 +27,9 @@ pub(super) fn sentence(way: &str, reason: &'static str) -> Option<&'static str> 
         }
         (_, "session_expired") => "the session is over: see below",
         (_, "session_from_the_future") => "the session was opened in the future: a clock is wrong",
+        (_, "session_of_an_outsider") => {
+            "the session is of somebody who is not of the corp, and accounts.NAME.outsiders is not set"
+        }
         (_, "session_ended") => "the session was ended before its time",
         (_, "revocations_unknown") => {
             "it is not known which sessions were ended, and until then nobody is let in"

@@ -213,6 +213,7 @@ impl Gateway {
             Outcome::Show(Shown {
                 trouble,
                 to,
+                address,
                 errcode,
                 retry_after,
                 cookies,
@@ -221,10 +222,10 @@ impl Gateway {
                 let page = Page {
                     trouble,
                     onward: Onward::Again(&endpoints::try_again(&to)),
-                    address: None,
+                    address: address.as_deref(),
                     fragment: None,
                     retry_after,
-                    errcode: errcode.as_ref(),
+                    errcode: errcode.as_deref(),
                     request_id: visit.request_id.as_str(),
                 };
                 cookies

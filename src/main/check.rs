@@ -87,7 +87,7 @@ fn accounts(plan: &Plan) -> String {
             .map(|port| format!(":{port}"))
             .unwrap_or_default();
         text.push_str(&format!(
-            "account  {}: {}{}, callback {}{}; {}: {}{port}{}\n",
+            "account  {}: {}{}, callback {}{}; {}: {}{port}{}{}\n",
             account.name.as_str(),
             match account.wechat.kind() {
                 Kind::Official => String::new(),
@@ -103,6 +103,11 @@ fn accounts(plan: &Plan) -> String {
                 Kind::WeCom(_) => "可信域名 in WeCom's console",
             },
             origin.host(),
+            match account.wechat.kind() {
+                Kind::WeCom(_) if account.outsiders => ", members and outsiders",
+                Kind::WeCom(_) => ", members alone",
+                Kind::Official | Kind::Website => "",
+            },
             if planned.sandbox { " (sandbox)" } else { "" },
         ));
         for client in account.clients() {

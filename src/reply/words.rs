@@ -18,6 +18,10 @@ pub enum Trouble {
     WeChatOrBrowser,
     /// WeChat's browser, where WeCom's or an ordinary one is needed.
     WeComOrBrowser,
+    /// Somebody who is not of the corp.
+    NotAMember,
+    /// The same, where another browser has an account for them.
+    NotAMemberHere,
     /// The visitor refused at WeChat.
     Refused,
     /// The login's cookie did not come back.
@@ -202,6 +206,28 @@ impl Trouble {
                 (
                     "Please open in WeCom or a browser",
                     "You cannot log in to this page here. Scan the code with WeCom, or open the address below in WeCom or in a desktop browser.",
+                ),
+            ),
+            Self::NotAMember => (
+                S::FORBIDDEN,
+                (
+                    "本页面只对企业成员开放",
+                    "您的企业微信账号不是本企业的成员，因此无法登录。请在企业微信中切换到该企业，然后再试一次。",
+                ),
+                (
+                    "This page is for members of the company",
+                    "WeCom says that your account is not one of this company's, so we cannot let you in. Switch to the company in WeCom, then try again.",
+                ),
+            ),
+            Self::NotAMemberHere => (
+                S::FORBIDDEN,
+                (
+                    "企业微信登录只对企业成员开放",
+                    "您的企业微信账号不是本企业的成员，因此不能在这里登录。请用微信扫描二维码，或在微信、电脑浏览器中打开下面的地址；也可在企业微信中切换到该企业，然后再试一次。",
+                ),
+                (
+                    "In WeCom this page is for members of the company",
+                    "WeCom says that your account is not one of this company's. Scan the code with WeChat, or open the address below in WeChat or in a desktop browser; or switch to the company in WeCom, then try again.",
                 ),
             ),
             Self::CorpBroken => (
@@ -618,6 +644,8 @@ impl Trouble {
             Self::OpenInBrowser => "open_in_browser",
             Self::WeChatOrBrowser => "open_in_wechat_or_browser",
             Self::WeComOrBrowser => "open_in_wecom_or_browser",
+            Self::NotAMember => "not_a_member",
+            Self::NotAMemberHere => "not_a_member_in_wecom",
             Self::Refused => "refused_at_wechat",
             Self::CookieMissing => "login_cookie_missing",
             Self::SignOnFailed => "sign_on_failed",

@@ -8,6 +8,7 @@
 use super::{AccountName, LoginAccount};
 use crate::origin::PublicOrigin;
 use crate::signing::Keyring;
+use crate::wechat::{Kind, Visitor};
 
 /// Who holds an account's secret.
 #[derive(Debug)]
@@ -53,6 +54,15 @@ pub struct Via {
 }
 
 impl LoginAccount {
+    /// Whether `visitor`, whom WeChat names so, may have a session at all: WeCom names
+    /// people who are not of the corp too.
+    pub fn admits(&self, visitor: &Visitor) -> bool {
+        match (self.wechat.kind(), visitor) {
+            (Kind::WeCom(_), Visitor::OpenId(_)) => self.outsiders,
+            (Kind::WeCom(_), Visitor::Member(_)) | (Kind::Official | Kind::Website, _) => true,
+        }
+    }
+
     /// What this gateway is to the one that holds the secret, if that is another.
     pub fn via(&self) -> Option<&Via> {
         match &self.holder {

@@ -45,6 +45,7 @@ fn account() -> LoginAccount {
             hop: Default::default(),
         }),
         holder: Holder::default(),
+        outsiders: false,
         session_cookie: String::new(),
         snapshot_cookie: String::new(),
         pay_cookie: String::new(),

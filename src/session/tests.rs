@@ -29,6 +29,7 @@ pub(crate) fn account_of(app_id: &str, kind: Kind) -> LoginAccount {
         name: "shop".to_owned().try_into().unwrap(),
         wechat: crate::wechat::Account::new(parts),
         holder: Default::default(),
+        outsiders: false,
         session_cookie: "__Host-wxgate_shop".to_owned(),
         snapshot_cookie: "__Host-wxgate-snapshot-shop".to_owned(),
         pay_cookie: "__Host-wxgate-pay-shop".to_owned(),

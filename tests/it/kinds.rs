@@ -1,6 +1,8 @@
 //! Three kinds of account, and the browser that chooses among them: one route,
 //! one app, each visitor by the id that their account has of them.
 
+mod outsiders;
+
 use serde_json::{Value, json};
 use wxgate::config::Plan;
 use wxgate::simulator::{Api, Mood};
@@ -226,23 +228,6 @@ async fn one_route_three_browsers_three_logins_one_app() {
 /// Percent-encoded as a part of a query.
 fn utf8(text: &str) -> String {
     text.replace(':', "%3A").replace('/', "%2F")
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_outsider_of_a_corp_has_an_openid_and_no_userid() {
-    let world = world().await;
-    assert!(world.simulator.set_default_visitor("oOutsider"));
-    let mut browser = traveller(&world, WECOM);
-    let (answer, _) = browser.visit(&here(&world, "/all")).await;
-    assert_eq!(answer.status, 200);
-    let openid = world.simulator.openid_on(CORP, "oOutsider").unwrap();
-    let expected = json!({"openid": openid, "appid": CORP, "scope": "snsapi_base"});
-    assert_eq!(told(&world), expected);
-    let me = browser.open(&here(&world, "/.wxgate/me")).await.json();
-    assert_eq!(
-        (&me["data"]["openid"], &me["data"]["userid"]),
-        (&json!(openid), &Value::Null)
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -721,6 +706,21 @@ async fn what_does_not_fit_a_kind_is_a_mistake() {
             corp.to_owned(),
             format!("{corp}api_fallback_url = \"http://x.test\"\n"),
             "api_fallback_url stands beside",
+        ),
+        (
+            desk.to_owned(),
+            format!("{desk}outsiders = false\n"),
+            "desk.outsiders: outsiders stands beside kind = \"website\"",
+        ),
+        (
+            "[accounts.club]\n".to_owned(),
+            "[accounts.club]\noutsiders = true\n".to_owned(),
+            "club.outsiders: outsiders stands beside kind = \"official\"",
+        ),
+        (
+            corp.to_owned(),
+            format!("{corp}outsiders = \"members\"\n"),
+            "expected a boolean",
         ),
         (desk.to_owned(), "kind = \"pc\"\n".to_owned(), "website"),
         (all.to_owned(), "account = []\n".to_owned(), "an empty list"),

@@ -98,6 +98,7 @@ pub fn account(name: &str) -> LoginAccount {
         pay_cookie: cookie_settings().pay_name(name),
         wechat,
         holder: Holder::default(),
+        outsiders: false,
     }
 }
 

@@ -66,6 +66,7 @@ fn what_is_the_other_gateways_is_no_setting_beside_via() {
             "api_fallback_url = \"https://api2.weixin.qq.com\"",
         ),
         ("verify_files", "verify_files = []"),
+        ("outsiders", "outsiders = true"),
         ("lang", "lang = \"en\""),
         ("force_popup", "force_popup = false"),
         ("force_snapshot", "force_snapshot = true"),
