@@ -267,7 +267,7 @@ impl Api {
             Err(ApiError::Errcode { code, .. }) if code.meaning() == Meaning::TokenDead => turn,
             done => return done,
         };
-        corp.over(dead).await;
+        corp.over(&dead);
         let (_, token) = corp.token(|| self.corp_token(account)).await?;
         self.corp_user(account, &token, code).await
     }

@@ -10,10 +10,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use moka::future::Cache;
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
 
 use super::api::ApiError;
 use crate::secret::Secret;
@@ -37,22 +37,27 @@ impl CorpToken {
     }
 }
 
-/// Which token of several in a row.
-#[derive(Clone, Copy)]
-pub(super) struct Turn(u64);
+/// One call for a token, and what came of it: the token's place in a row of several.
+#[derive(Clone)]
+pub(super) struct Turn(Arc<OnceCell<Result<Arc<CorpToken>, ApiError>>>);
 
-/// The token of an account, shared by its clones.
+impl Turn {
+    fn new() -> Self {
+        Self(Arc::new(OnceCell::new()))
+    }
+}
+
+/// The token of an account, shared by its clones. There is one place for it, so that
+/// nothing of an earlier turn is left.
 #[derive(Clone)]
 pub(super) struct Corp {
-    turn: Arc<AtomicU64>,
-    tokens: Cache<u64, Result<Arc<CorpToken>, ApiError>>,
+    now: Arc<Mutex<Turn>>,
 }
 
 impl Corp {
     pub(super) fn new() -> Self {
         Self {
-            turn: Arc::default(),
-            tokens: Cache::new(2),
+            now: Arc::new(Mutex::new(Turn::new())),
         }
     }
 
@@ -62,27 +67,27 @@ impl Corp {
         ask: impl Fn() -> F,
     ) -> Result<(Turn, Arc<CorpToken>), ApiError> {
         loop {
-            let turn = Turn(self.turn.load(Ordering::Acquire));
-            let asked = async { ask().await.map(Arc::new) };
-            match self.tokens.get_with(turn.0, asked).await {
+            let turn = self.now.lock().clone();
+            let asked = || async { ask().await.map(Arc::new) };
+            // Whoever asks may go away; then one of those who wait asks.
+            match turn.0.get_or_init(asked).await.clone() {
                 Ok(token) if token.until > Instant::now() => return Ok((turn, token)),
                 // Given to all who waited for it; whoever comes later asks anew.
                 Err(error) => {
-                    self.over(turn).await;
+                    self.over(&turn);
                     return Err(error);
                 }
-                Ok(_) => self.over(turn).await,
+                Ok(_) => self.over(&turn),
             }
         }
     }
 
-    /// The token of `turn` is of no use any more.
-    pub(super) async fn over(&self, turn: Turn) {
-        // Of many who say so, the first counts.
-        let next = turn.0 + 1;
-        let _ = (self.turn).compare_exchange(turn.0, next, Ordering::AcqRel, Ordering::Acquire);
-        // This one stays for those who come to ask for it just now, and would make a call.
-        self.tokens.invalidate(&turn.0.wrapping_sub(1)).await;
+    /// The token of `turn` is of no use any more. Of many who say so, the first counts.
+    pub(super) fn over(&self, turn: &Turn) {
+        let mut now = self.now.lock();
+        if Arc::ptr_eq(&now.0, &turn.0) {
+            *now = Turn::new();
+        }
     }
 }
 
@@ -94,7 +99,7 @@ impl fmt::Debug for Corp {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
@@ -130,7 +135,7 @@ mod tests {
         assert_eq!(asked.load(Ordering::Relaxed), 1);
         for found in &all {
             let (turn, _) = found.as_ref().unwrap();
-            corp.over(*turn).await;
+            corp.over(turn);
         }
         twenty(&corp, &asked, true).await;
         assert_eq!(asked.load(Ordering::Relaxed), 2);
@@ -142,6 +147,46 @@ mod tests {
         let all = twenty(&corp, &asked, false).await;
         assert!(all.iter().all(Result::is_err));
         assert_eq!(asked.load(Ordering::Relaxed), 1);
+        assert!(corp.token(|| async { Ok(token(7200)) }).await.is_ok());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn after_many_who_failed_side_by_side_a_token_is_asked_for_once() {
+        for _ in 0..20 {
+            let (corp, asked) = (Corp::new(), AtomicUsize::new(0));
+            let mut all = tokio::task::JoinSet::new();
+            for _ in 0..200 {
+                let corp = corp.clone();
+                all.spawn(async move {
+                    let ask = || async {
+                        tokio::task::yield_now().await;
+                        Err(ApiError::Garbled("x"))
+                    };
+                    assert!(corp.token(ask).await.is_err());
+                });
+            }
+            all.join_all().await;
+            for _ in 0..20 {
+                // One after the other: each finds the token of the first.
+                let ask = || async {
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    Ok(token(7200))
+                };
+                assert!(corp.token(ask).await.is_ok());
+            }
+            assert_eq!(asked.load(Ordering::Relaxed), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_one_who_went_away_asks() {
+        let corp = Corp::new();
+        let gone = corp.token(|| std::future::pending::<Result<CorpToken, ApiError>>());
+        assert!(
+            tokio::time::timeout(Duration::from_millis(10), gone)
+                .await
+                .is_err()
+        );
         assert!(corp.token(|| async { Ok(token(7200)) }).await.is_ok());
     }
 
