@@ -1,7 +1,8 @@
 //! An account's quota at WeChat: once it is used up, nobody is sent there for
 //! nothing.
 //!
-//! Holds always: only what begins or ends a login asks here, so that whoever has a
+//! Holds always: accounts that share an appid, as apps of one corp do, share no
+//! circuit; only what begins or ends a login asks here, so that whoever has a
 //! session notices nothing; a circuit is shut for a time that is known, and then a
 //! login now and then is let through to see; one that succeeds opens it.
 //!
@@ -13,6 +14,7 @@ use parking_lot::Mutex;
 
 use crate::route::LoginAccount;
 use crate::session::Millis;
+use crate::wechat;
 use crate::wechat::account::AppId;
 
 /// How long after a minute's quota was used up.
@@ -25,7 +27,14 @@ const TRY: Millis = 30_000;
 /// All accounts' circuits.
 #[derive(Debug, Default)]
 pub struct Circuits {
-    shut: Mutex<HashMap<AppId, Quota>>,
+    shut: Mutex<HashMap<Key, Quota>>,
+}
+
+/// Whose quota: two apps of one corp have one CorpID.
+type Key = (AppId, wechat::Kind);
+
+fn key(account: &LoginAccount) -> Key {
+    (account.wechat.app_id().clone(), account.wechat.kind())
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +74,7 @@ impl Circuits {
     /// When it would end at a quota.
     pub fn start(&self, account: &LoginAccount, now: Millis) -> Result<(), Shut> {
         let mut shut = self.shut.lock();
-        let Some(quota) = shut.get_mut(account.wechat.app_id()) else {
+        let Some(quota) = shut.get_mut(&key(account)) else {
             return Ok(());
         };
         let open = quota.until.max(quota.next);
@@ -81,7 +90,7 @@ impl Circuits {
     /// # Errors
     /// When that would end at a quota; the code is not spent.
     pub fn exchange(&self, account: &LoginAccount, now: Millis) -> Result<(), Shut> {
-        match self.shut.lock().get(account.wechat.app_id()) {
+        match self.shut.lock().get(&key(account)) {
             Some(quota) if now < quota.until => Err(left(quota.until, now)),
             _ => Ok(()),
         }
@@ -95,15 +104,13 @@ impl Circuits {
                 Kind::Day => DAY,
             };
         let quota = Quota { until, next: until };
-        self.shut
-            .lock()
-            .insert(account.wechat.app_id().clone(), quota);
+        self.shut.lock().insert(key(account), quota);
         left(until, now)
     }
 
     /// A code was exchanged.
     pub fn worked(&self, account: &LoginAccount) {
-        self.shut.lock().remove(account.wechat.app_id());
+        self.shut.lock().remove(&key(account));
     }
 }
 
@@ -129,5 +136,21 @@ mod tests {
         assert!(all.start(&shop, 699_999).is_err());
         all.worked(&shop);
         assert!(all.start(&shop, 640_001).is_ok() && all.start(&shop, 640_001).is_ok());
+    }
+    #[test]
+    fn apps_of_one_corp_have_quotas_of_their_own() {
+        use crate::session::tests::account_of;
+        use crate::wechat::{AgentId, Kind as AccountKind};
+        let app = |number: &str| {
+            let kind = AccountKind::WeCom(AgentId::parse(number).unwrap());
+            account_of("wwaaaaaaaaaaaaaaaa", kind)
+        };
+        let (all, one, other) = (Circuits::default(), app("1000002"), app("1000003"));
+        all.used_up(&one, Kind::Day, 1_000);
+        assert!(all.start(&one, 1_001).is_err() && all.exchange(&one, 1_001).is_err());
+        assert!(all.start(&other, 1_001).is_ok() && all.exchange(&other, 1_001).is_ok());
+        // A login with one says nothing of the other.
+        all.worked(&other);
+        assert!(all.start(&one, 1_002).is_err());
     }
 }
