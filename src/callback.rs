@@ -47,7 +47,8 @@ const MAX_ROUNDS: usize = 3;
 const MAX_CODES: usize = 3;
 /// How long they are counted: as long as a login lives.
 const CODE_MEMORY: Duration = Duration::from_secs(600);
-/// How long the result of an exchange answers its duplicates.
+/// How long the result of an exchange answers its duplicates: longer than one takes
+/// (see `shared`).
 const REPLAY: Duration = Duration::from_secs(60);
 
 /// What a callback leads to.
@@ -544,7 +545,7 @@ impl Callbacks {
             };
             let run = async {
                 first.store(true, Ordering::Relaxed);
-                work.run(code).await
+                shared::in_time(account, work.run(code)).await
             };
             shared::once(&self.store, self.sessions.keys(), &flight, run).await
         };

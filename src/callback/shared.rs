@@ -2,8 +2,8 @@
 //!
 //! Holds always: a code is exchanged by the instance that claimed it, and by no
 //! other; the others learn what came of it from a sealed record that lives for a
-//! minute; where nothing comes, for the one that claimed it died, the code counts
-//! as spent. While the store is down each instance exchanges for itself, and
+//! minute, which is longer than any exchange may take; where nothing comes, for the
+//! one that claimed it died, the code counts as spent. While the store is down each instance exchanges for itself, and
 //! WeChat, which takes a code once, keeps the second from passing.
 
 use std::time::Duration;
@@ -13,6 +13,7 @@ use tracing::warn;
 
 use super::exchange::Failure;
 use super::{Flight, REPLAY};
+use crate::route::LoginAccount;
 use crate::session::{Session, Sessions};
 use crate::signing::{Keyring, Purpose};
 use crate::store::{Key, Store, Unavailable};
@@ -23,8 +24,32 @@ use crate::wechat::{ApiError, Errcode};
 const CLAIMED: &[u8] = b"";
 /// How often the others look.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long they do: a call that takes longer has been given up.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an exchange may take with all its calls: two of WeChat's, of WeCom's up
+/// to four, each after a wait for its turn. `limits` bound each of them and not the
+/// sum.
+const WHOLE: Duration = Duration::from_secs(50);
+/// How long the others look: an exchange that takes longer has been given up.
+const PATIENCE: Duration = Duration::from_secs(55);
+// What was claimed is claimed, and what came of it is told, for as long as anybody looks.
+const _: () =
+    assert!(WHOLE.as_secs() < PATIENCE.as_secs() && PATIENCE.as_secs() < REPLAY.as_secs());
+
+/// What `exchange` leads to, if that is in time.
+pub(super) async fn in_time(
+    account: &LoginAccount,
+    exchange: impl Future<Output = Result<Session, Failure>>,
+) -> Result<Session, Failure> {
+    let done = tokio::time::timeout(WHOLE, exchange).await;
+    done.unwrap_or_else(|_| {
+        let seconds = WHOLE.as_secs();
+        warn!(
+            account = account.name.as_str(),
+            seconds, "an exchange was given up, for its calls took too long together"
+        );
+        let late = "its calls took too long together".to_owned();
+        Err(Failure::Api(ApiError::Late(late)))
+    })
+}
 
 /// What came of an exchange, for another instance.
 #[derive(Serialize, Deserialize)]
@@ -148,4 +173,27 @@ async fn told(store: &Store, keys: &Keyring, name: &[u8], key: &Key) -> Option<T
         tokio::time::sleep(LOOK).await;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exchange_ends_while_the_others_still_look() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let account = crate::session::tests::account("wxaaaaaaaaaaaaaaaa");
+            let began = tokio::time::Instant::now();
+            let never = in_time(&account, std::future::pending()).await;
+            assert!(matches!(never, Err(Failure::Api(ApiError::Late(_)))));
+            assert_eq!(began.elapsed().as_secs(), WHOLE.as_secs());
+            let done = in_time(&account, async { Err(Failure::Store) }).await;
+            assert!(matches!(done, Err(Failure::Store)));
+        });
+    }
 }
