@@ -284,8 +284,6 @@ pub enum Step {
     Start,
     /// A visitor comes back.
     Callback,
-    /// An app shows the facade a secret, a code or a token that is none.
-    Guess,
 }
 
 /// One address has asked too often.
@@ -335,16 +333,21 @@ impl Logins {
         Ok(())
     }
 
-    /// Whether `address` has taken `step` as often as it may. It is not counted.
-    pub fn has_used_up(&self, step: Step, address: IpAddr) -> bool {
-        self.rate(step).observe(&household(address), 0) >= self.per_minute
+    /// Counts a wrong secret that `address` shows the facade for `app`. Says whether
+    /// none is compared from now on.
+    pub fn count_guess(&self, app: &str, address: IpAddr) -> bool {
+        self.guesses.observe(&(app, household(address)), 1) >= self.per_minute
+    }
+
+    /// Whether `address` has shown as many wrong secrets of `app` as it may.
+    pub fn has_guessed_enough(&self, app: &str, address: IpAddr) -> bool {
+        self.guesses.observe(&(app, household(address)), 0) >= self.per_minute
     }
 
     fn rate(&self, step: Step) -> &Rate {
         match step {
             Step::Start => &self.starts,
             Step::Callback => &self.callbacks,
-            Step::Guess => &self.guesses,
         }
     }
 

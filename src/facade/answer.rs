@@ -55,7 +55,7 @@ pub enum Refusal {
     Scope,
     /// A parameter that stands twice.
     Unclear,
-    /// Too much that is none, from one address.
+    /// Too many secrets of this app that are none, from one address.
     TooOften,
 }
 
@@ -137,7 +137,7 @@ impl Refusal {
             ),
             Self::TooOften => (
                 45011,
-                "api minute-quota reach limit mustslower retry next minute: too many wrong secrets, codes or tokens from this address",
+                "api minute-quota reach limit mustslower retry next minute: too many wrong secrets of this app from this address",
                 "errcode_45011",
             ),
             Self::Scope => (
@@ -151,21 +151,6 @@ impl Refusal {
     /// One word for the access log.
     pub fn reason(self) -> &'static str {
         self.row().2
-    }
-
-    /// Whether it may come of guessing: what no app shows that knows its secret and
-    /// keeps what it is given.
-    pub fn is_guess(self) -> bool {
-        matches!(
-            self,
-            Self::AppId
-                | Self::Secret
-                | Self::Code
-                | Self::Token
-                | Self::TokenMalformed
-                | Self::OpenId
-                | Self::RefreshToken
-        )
     }
 
     /// The answer to the request called `id`.

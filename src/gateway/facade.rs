@@ -18,7 +18,6 @@ use crate::facade::{
     self, AUTHORIZE_PATH, Api, App, AuthorizeLink, Call, Facade, Parameters, Records, Refusal,
     Unclear, Wrong,
 };
-use crate::limits::Step;
 use crate::login;
 use crate::origin::ReturnTo;
 use crate::reply::{Onward, Page, Reply, Trouble};
@@ -174,39 +173,41 @@ impl Gateway {
         asked: &Asked<'_>,
         visit: &mut Visit,
     ) -> Reply {
-        let client = visit.client.address;
-        let told = match self.logins.has_used_up(Step::Guess, client) {
-            true => Err(Refusal::TooOften),
-            false => self.api(facade, api, asked, visit).await,
-        };
-        let body = match told {
+        let body = match self.api(facade, api, asked, visit).await {
             Ok((body, word)) => {
                 visit.log.decided(Way::Facade, word);
                 body
             }
             Err(refusal) => {
                 visit.log.decided(Way::Refused, refusal.reason());
-                if refusal.is_guess() {
-                    self.count_guess(visit);
-                }
                 refusal.body(visit.request_id.as_str())
             }
         };
         Reply::plain_json(&body)
     }
 
-    fn count_guess(&self, visit: &Visit) {
+    /// Whether `secret` is the app's. Wrong ones are counted, of this app from this
+    /// address; once they are enough, none is compared for the rest of the minute.
+    /// Whatever a stranger can make an app's server show behind the right secret counts
+    /// for nothing, nor does an appid, which every link tells.
+    fn prove(&self, app: &App, secret: &str, visit: &Visit) -> Result<(), Refusal> {
         let client = visit.client.address;
-        // Whoever has used them up is not asked any more, so that this is said once.
-        if self.logins.count(Step::Guess, client).is_err()
-            || self.logins.has_used_up(Step::Guess, client)
-        {
+        let name = app.app_id.as_str();
+        if self.logins.has_guessed_enough(name, client) {
+            return Err(Refusal::TooOften);
+        }
+        if app.secret.is(secret) {
+            return Ok(());
+        }
+        if self.logins.count_guess(name, client) {
             warn!(
                 %client,
-                "an address has shown the facade limits.logins_per_minute secrets, codes or tokens that are none, and is answered \
-                 45011: if it is a proxy of yours, list it in server.trusted_proxies and see that it sends X-Forwarded-For"
+                app = app.name.as_str(),
+                "an address has shown the facade limits.logins_per_minute secrets of an app that are none, and is answered 45011 for \
+                 that app: if it is a proxy of yours, list it in server.trusted_proxies and see that it sends X-Forwarded-For"
             );
         }
+        Err(Refusal::Secret)
     }
 
     async fn api(
@@ -222,12 +223,8 @@ impl Gateway {
         match api {
             Api::Exchange => {
                 let app = known(facade, &said, visit)?;
-                if !app
-                    .secret
-                    .is(said.required("secret", Refusal::SecretMissing)?)
-                {
-                    return Err(Refusal::Secret);
-                }
+                let secret = said.required("secret", Refusal::SecretMissing)?;
+                self.prove(&app, secret, visit)?;
                 grant_type(&said, "authorization_code")?;
                 let code = said.required("code", Refusal::CodeMissing)?;
                 if visit.is_rehearsal {

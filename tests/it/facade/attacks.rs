@@ -441,38 +441,53 @@ async fn a_logout_and_an_operators_word_end_codes_and_tokens() {
 #[tokio::test(flavor = "multi_thread")]
 async fn guessing_ends_after_a_minutes_worth() {
     let world = world_at(HOST, "logins_per_minute = 20").await;
-    let (_, access, _) = tokens(&world).await;
     let code = "0".repeat(32);
+    let guess = exchange_target(LEGACY, "0123456789abcdef", &code);
     for at in 0..20 {
-        let answer = match at % 4 {
-            0 => api(&world, &exchange_target(LEGACY, "0123456789abcdef", &code)).await,
-            1 => exchange(&world, LEGACY, &code).await,
-            2 => ask(&world, "auth", "guess", OPENID).await,
-            _ => refresh(&world, LEGACY, "guess").await,
-        };
-        assert!(
-            [40125, 40029, 40014, 40030].contains(&errcode(&answer)),
-            "{at}: {answer}"
-        );
-        // What an app does by mistake is no guess, and what is right is let through.
-        if at < 19 {
-            assert_eq!(errcode(&api(&world, "/sns/auth").await), 41001);
-            assert_eq!(
-                errcode(&ask(&world, "auth", &access, OPENID).await),
-                0,
-                "{at}"
-            );
-        }
+        let answer = api(&world, &guess).await;
+        assert_eq!(errcode(&answer), 40125, "{at}: {answer}");
     }
-    let answer = ask(&world, "auth", &access, OPENID).await;
-    assert_eq!(errcode(&answer), 45011, "{answer}");
-    // Other addresses go on, visitors too.
+    // Nobody finds out any more which is right, from this address.
+    let right = exchange_target(LEGACY, secret(LEGACY), &code);
+    for target in [&guess, &right] {
+        let answer = api(&world, target).await;
+        assert_eq!(errcode(&answer), 45011, "{answer}");
+    }
+    // The app's other calls go on, and so do other apps, other addresses, visitors.
+    assert_eq!(errcode(&ask(&world, "auth", "none", OPENID).await), 40014);
+    assert_eq!(errcode(&refresh(&world, LEGACY, "none").await), 40030);
+    assert_eq!(errcode(&exchange(&world, FORUM, &code).await), 40029);
     let mut wire = crate::client::Wire::from("127.0.0.2".parse().unwrap(), world.gateway).await;
-    let target = format!("/sns/auth?access_token={access}&openid={OPENID}");
-    wire.send(format!("GET {target} HTTP/1.1\r\nHost: {HOST}\r\n\r\n"))
+    wire.send(format!("GET {right} HTTP/1.1\r\nHost: {HOST}\r\n\r\n"))
         .await;
-    assert_eq!(wire.answer(false).await.json()["errcode"], 0);
+    assert_eq!(wire.answer(false).await.json()["errcode"], 40029);
     way_back(&mut Traveller::new(world.gateway), &base()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_strangers_feed_an_app_locks_it_out_of_nothing() {
+    let world = world_at(HOST, "logins_per_minute = 20").await;
+    let (mut traveller, access, renews) = tokens(&world).await;
+    let code = "0".repeat(32);
+    for _ in 0..25 {
+        // An app's server asks what its visitors' browsers bring.
+        assert_eq!(errcode(&exchange(&world, LEGACY, &code).await), 40029);
+        assert_eq!(
+            errcode(&ask(&world, "auth", "rubbish", OPENID).await),
+            40014
+        );
+        assert_eq!(errcode(&ask(&world, "auth", &access, "other").await), 40003);
+        assert_eq!(errcode(&refresh(&world, LEGACY, "rubbish").await), 40030);
+        let nobody = exchange_target("wxnobody", "0123456789abcdef", &code);
+        assert_eq!(errcode(&api(&world, &nobody).await), 40013);
+    }
+    assert_eq!(errcode(&ask(&world, "auth", &access, OPENID).await), 0);
+    refresh(&world, LEGACY, &renews).await["access_token"]
+        .as_str()
+        .unwrap();
+    let back = way_back(&mut traveller, &base()).await;
+    let given = exchange(&world, LEGACY, &code_in(&back)).await;
+    assert_eq!(given["openid"], OPENID);
 }
 
 #[tokio::test(flavor = "multi_thread")]
