@@ -44,7 +44,7 @@ use crate::store;
 use crate::telemetry;
 use crate::upstream::{AppHost, TrustedProxies};
 use crate::wechat::account::{AppId, BaseUrl, Lang, VerifyFile};
-use crate::wechat::{AgentId, Kind, Scope};
+use crate::wechat::{AgentId, Scope};
 use names::AccountNames;
 
 /// The whole file.
@@ -240,17 +240,6 @@ enum KindName {
     Website,
     /// 企业微信.
     WeCom,
-}
-
-impl KindName {
-    /// The kind, where another gateway knows the rest.
-    fn held_elsewhere(self) -> Kind {
-        match self {
-            Self::Official => Kind::Official,
-            Self::Website => Kind::Website,
-            Self::WeCom => Kind::WeCom(AgentId::ELSEWHERE),
-        }
-    }
 }
 
 /// `agent_id` of an account.

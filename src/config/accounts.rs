@@ -181,7 +181,6 @@ fn kind(table: &AccountTable, origin: &Range<usize>, mistakes: &mut Mistakes) ->
         ("lang", table.lang.as_ref().map(Spanned::span)),
         ("api_fallback_url", fallback),
     ];
-    let agent = table.agent_id.as_ref();
     let (found, ignored): (_, Vec<_>) = match table.kind {
         KindName::Official => ("official", Vec::new()),
         KindName::Website => ("website", hops.to_vec()),
@@ -201,33 +200,43 @@ fn kind(table: &AccountTable, origin: &Range<usize>, mistakes: &mut Mistakes) ->
             format!("{setting} stands beside kind = \"{found}\", and {why}; expected no {setting}"),
         );
     }
-    let kind = match (table.kind, agent) {
-        (KindName::WeCom, Some(agent)) => Kind::WeCom(agent.get_ref().0),
-        (KindName::WeCom, None) => {
-            mistakes.at(
-                origin,
-                "this account has kind = \"wecom\" and no agent_id; expected agent_id = \"1000002\", the app's AgentId as WeCom's console shows it",
-            );
-            return None;
-        }
-        (KindName::Official | KindName::Website, Some(agent)) => {
-            mistakes.at(
-                &agent.span(),
-                format!("agent_id stands beside kind = \"{found}\", which has no such number; expected no agent_id, or kind = \"wecom\""),
-            );
-            return None;
-        }
-        (KindName::Official, None) => Kind::Official,
-        (KindName::Website, None) => Kind::Website,
-    };
     if let Some(outsiders) = &table.outsiders
         && table.kind != KindName::WeCom
     {
+        fits = false;
         mistakes.at(
             &outsiders.span(),
             format!("outsiders stands beside kind = \"{found}\", which has no members whom others could be told from; expected no outsiders, or kind = \"wecom\""),
         );
-        return None;
     }
+    let kind = which(table, origin, mistakes)?;
     fits.then_some(kind)
+}
+
+/// What kind of account it is, with the number of a corp's app. Apps of one corp share
+/// an appid: without the number one's session would be every other's.
+pub(super) fn which(
+    table: &AccountTable,
+    place: &Range<usize>,
+    mistakes: &mut Mistakes,
+) -> Option<Kind> {
+    match (table.kind, table.agent_id.as_ref()) {
+        (KindName::WeCom, Some(agent)) => Some(Kind::WeCom(agent.get_ref().0)),
+        (KindName::WeCom, None) => {
+            mistakes.at(
+                place,
+                "this account has kind = \"wecom\" and no agent_id; expected agent_id = \"1000002\", the app's AgentId as WeCom's console shows it",
+            );
+            None
+        }
+        (KindName::Official | KindName::Website, Some(agent)) => {
+            mistakes.at(
+                &agent.span(),
+                "agent_id stands beside a kind which has no such number; expected no agent_id, or kind = \"wecom\"",
+            );
+            None
+        }
+        (KindName::Official, None) => Some(Kind::Official),
+        (KindName::Website, None) => Some(Kind::Website),
+    }
 }

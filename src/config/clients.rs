@@ -11,6 +11,7 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::accounts::which;
 use super::{AccountTable, Mistakes, Plan};
 use crate::origin::PublicOrigin;
 use crate::route::{AccountName, Client, Holder, LoginAccount, Via};
@@ -88,8 +89,8 @@ pub(super) fn plan_via(
     mistakes: &mut Mistakes,
 ) -> Option<(Account, Holder)> {
     let mut good = nothing_of_wechats(table, mistakes);
-    if let Err(error) = acceptable_origin(via.get_ref(), table.kind.held_elsewhere(), table.sandbox)
-    {
+    let kind = which(table, &via.span(), mistakes)?;
+    if let Err(error) = acceptable_origin(via.get_ref(), kind, table.sandbox) {
         let text = error.to_string();
         mistakes.at(
             &via.span(),
@@ -119,11 +120,7 @@ pub(super) fn plan_via(
         client: client.get_ref().clone(),
         key: ring,
     }));
-    let account = Account::held_elsewhere(
-        table.kind.held_elsewhere(),
-        table.app_id.clone(),
-        via.get_ref().clone(),
-    );
+    let account = Account::held_elsewhere(kind, table.app_id.clone(), via.get_ref().clone());
     good.then_some((account, holder))
 }
 
@@ -134,7 +131,6 @@ fn nothing_of_wechats(table: &AccountTable, mistakes: &mut Mistakes) -> bool {
     }
     let found = [
         ("app_secret", place(&table.app_secret)),
-        ("agent_id", place(&table.agent_id)),
         ("outsiders", place(&table.outsiders)),
         ("callback_origin", place(&table.callback_origin)),
         ("open_base_url", place(&table.open_base_url)),

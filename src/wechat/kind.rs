@@ -16,14 +16,10 @@ use super::authorize::Scope;
 pub struct AgentId(u64);
 
 impl AgentId {
-    /// The number of an app that another gateway knows, which sends visitors to WeCom.
-    pub const ELSEWHERE: Self = Self(0);
-
-    /// The number that `text` is, if it is one as WeCom writes it.
+    /// The number that `text` is, if it is one as WeCom writes it. None is 0.
     pub fn parse(text: &str) -> Option<Self> {
         let plain = text.bytes().all(|byte| byte.is_ascii_digit());
-        let one_spelling = !text.starts_with('0') || text == "0";
-        (plain && one_spelling)
+        (plain && !text.starts_with('0'))
             .then(|| text.parse().ok().map(Self))
             .flatten()
     }
@@ -136,9 +132,9 @@ mod tests {
     #[test]
     fn an_agents_number_has_one_spelling() {
         assert_eq!(AgentId::parse("1000002").unwrap().to_string(), "1000002");
-        assert!(AgentId::parse("0").is_some());
         for wrong in [
             "",
+            "0",
             "01",
             "+1",
             "-1",

@@ -6,6 +6,7 @@ mod outsiders;
 use serde_json::{Value, json};
 use wxgate::config::Plan;
 use wxgate::simulator::{Api, Mood};
+use wxgate::wechat::{AgentId, Kind};
 
 use crate::client::{Answer, DESKTOP, Traveller, WECHAT, WECOM};
 use crate::world::{AGENT, CLUB, CORP, Extra, OPENID, SITE, UNBOUND, World, files, gateway_toml};
@@ -800,5 +801,41 @@ async fn what_does_not_fit_a_kind_is_a_mistake() {
         let mistakes = parse(&text).err().map(|mistakes| mistakes.to_string());
         let mistakes = mistakes.unwrap_or_else(|| panic!("{to} is taken"));
         assert!(mistakes.contains(words), "{to}: {mistakes}");
+    }
+}
+
+#[test]
+fn apps_of_one_corp_are_apart_where_another_gateway_holds_their_secrets() {
+    let dir = files();
+    let account = |name: &str, agent: &str| {
+        let key = wxgate::signing::generate_key().unwrap();
+        std::fs::write(dir.path().join(name), key.expose()).unwrap();
+        format!(
+            "[accounts.{name}]\nkind = \"wecom\"\napp_id = \"ww1234567890abcdef\"\n{agent}via = \"https://www.example.com\"\n\
+             client = \"dev\"\nclient_key = {{ file = \"{name}\" }}\n\
+             [[routes]]\nhost = \"{name}.test\"\nupstream = \"http://127.0.0.1:9\"\naccount = \"{name}\"\n"
+        )
+    };
+    let parse = |agent: &str| {
+        let text = format!(
+            "[server]\nstate_dir = \"state\"\n{}{}",
+            account("one", "agent_id = \"1000002\"\n"),
+            account("two", agent)
+        );
+        Plan::parse(&dir.path().join("gateway.toml"), &text)
+    };
+    let plan = parse("agent_id = \"1000003\"\n").unwrap();
+    // A session is held against its account's kind, the app's number with it.
+    let kinds: Vec<_> = (plan.accounts.iter())
+        .map(|planned| planned.account.wechat.kind())
+        .collect();
+    let number = |text: &str| Kind::WeCom(AgentId::parse(text).unwrap());
+    assert_eq!(kinds, [number("1000002"), number("1000003")]);
+    for (agent, words) in [
+        ("", "kind = \"wecom\" and no agent_id"),
+        ("agent_id = \"0\"\n", "found \"0\""),
+    ] {
+        let mistakes = parse(agent).unwrap_err().to_string();
+        assert!(mistakes.contains(words), "{agent}: {mistakes}");
     }
 }
