@@ -181,7 +181,7 @@ mod tests {
     #[tokio::test]
     async fn who_waits_for_one_who_went_away_asks() {
         let corp = Corp::new();
-        let gone = corp.token(|| std::future::pending::<Result<CorpToken, ApiError>>());
+        let gone = corp.token(std::future::pending::<Result<CorpToken, ApiError>>);
         assert!(
             tokio::time::timeout(Duration::from_millis(10), gone)
                 .await
