@@ -190,6 +190,10 @@ fn a_session_of_one_kind_or_agent_is_none_of_another_with_the_same_id() {
     for of in kinds {
         let made = Session {
             kind: of,
+            visitor: match of {
+                Kind::WeCom(_) => Visitor::Member("zhangsan".to_owned().try_into().unwrap()),
+                _ => Visitor::OpenId("oVisitor".to_owned().try_into().unwrap()),
+            },
             ..session(HOST, 1000)
         };
         for at in kinds {
