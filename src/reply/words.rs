@@ -244,7 +244,7 @@ impl Trouble {
             Self::NoUnionId => (
                 S::BAD_GATEWAY,
                 (
-                    "公众号设置有误：UnionID",
+                    "本站账号设置有误：UnionID",
                     "微信没有给出 UnionID，因此无法登录。请联系网站管理员，并告知下面的编号：需在微信开放平台（open.weixin.qq.com）“管理中心”绑定本站的账号。",
                 ),
                 (
@@ -334,29 +334,29 @@ impl Trouble {
             Self::SecretWrong => (
                 S::BAD_GATEWAY,
                 (
-                    "公众号设置有误：AppSecret",
-                    "微信不接受本站的 AppSecret。请联系网站管理员，并告知下面的编号：在微信公众平台“基本配置”核对 AppSecret，再改正 gateway.toml 中 [accounts] 的 app_secret。",
+                    "本站账号设置有误：AppSecret",
+                    "微信不接受本站的 AppSecret。请联系网站管理员，并告知下面的编号：核对 AppSecret（公众号：微信公众平台“基本配置”；网站应用：微信开放平台“管理中心 > 网站应用”），再改正 gateway.toml 中 [accounts] 的 app_secret。",
                 ),
                 (
                     "This site's AppSecret is wrong",
-                    "Only the site's operator can mend this; please report the numbers below. Compare the AppSecret in WeChat's console (基本配置) with app_secret of [accounts] in gateway.toml.",
+                    "Only the site's operator can mend this; please report the numbers below. Compare the AppSecret in WeChat's console (基本配置; of a website: 微信开放平台, 网站应用) with app_secret of [accounts] in gateway.toml.",
                 ),
             ),
             Self::AppIdWrong => (
                 S::BAD_GATEWAY,
                 (
-                    "公众号设置有误：AppID",
-                    "微信不认识本站的 AppID。请联系网站管理员，并告知下面的编号：在微信公众平台“基本配置”核对 AppID，再改正 gateway.toml 中 [accounts] 的 app_id。",
+                    "本站账号设置有误：AppID",
+                    "微信不认识本站的 AppID。请联系网站管理员，并告知下面的编号：核对 AppID（公众号：微信公众平台“基本配置”；网站应用：微信开放平台“管理中心 > 网站应用”），再改正 gateway.toml 中 [accounts] 的 app_id。",
                 ),
                 (
                     "This site's AppID is wrong",
-                    "Only the site's operator can mend this; please report the numbers below. Compare the AppID in WeChat's console (基本配置) with app_id of [accounts] in gateway.toml.",
+                    "Only the site's operator can mend this; please report the numbers below. Compare the AppID in WeChat's console (基本配置; of a website: 微信开放平台, 网站应用) with app_id of [accounts] in gateway.toml.",
                 ),
             ),
             Self::AddressRefused => (
                 S::BAD_GATEWAY,
                 (
-                    "公众号设置有误：IP 白名单",
+                    "本站账号设置有误：IP 白名单",
                     "微信不接受来自本站服务器的调用。请联系网站管理员，并告知下面的编号：在微信公众平台“基本配置 > IP白名单”加入服务器的出口地址，该地址见网关日志；gateway.toml 无需改动。",
                 ),
                 (
@@ -367,8 +367,8 @@ impl Trouble {
             Self::ApiBanned => (
                 S::BAD_GATEWAY,
                 (
-                    "公众号接口被封禁",
-                    "微信停用了本站公众号的接口。请联系网站管理员，并告知下面的编号：原因见微信公众平台“通知中心”；也可在 gateway.toml 的 [accounts] 换用其他公众号（app_id）。",
+                    "本站账号的接口被封禁",
+                    "微信停用了本站账号的接口。请联系网站管理员，并告知下面的编号：原因见微信公众平台（网站应用：微信开放平台）“通知中心”；也可在 gateway.toml 的 [accounts] 换用其他账号（app_id）。",
                 ),
                 (
                     "WeChat has banned this site's account from its api",
@@ -378,23 +378,23 @@ impl Trouble {
             Self::NotEntitled => (
                 S::BAD_GATEWAY,
                 (
-                    "公众号没有网页授权权限",
-                    "本站的公众号没有此项权限。请联系网站管理员，并告知下面的编号：网页授权需要已认证的服务号，见微信公众平台“接口权限 > 网页授权”；也可将 gateway.toml 中 [[routes]] 的 scope 改为 snsapi_base。",
+                    "本站账号没有此项权限",
+                    "微信没有给本站账号这项权限。请联系网站管理员，并告知下面的编号：公众号需为已认证的服务号，见微信公众平台“接口权限 > 网页授权”，也可将 gateway.toml 中 [[routes]] 的 scope 改为 snsapi_base；网站应用需通过审核并获得微信登录，见微信开放平台“管理中心 > 网站应用”。",
                 ),
                 (
                     "This site's account may not ask for this",
-                    "Only the site's operator can mend this; please report the numbers below. A verified 服务号 is needed, see WeChat's console (接口权限 > 网页授权), or scope = \"snsapi_base\" of [[routes]] in gateway.toml, which asks for less.",
+                    "Only the site's operator can mend this; please report the numbers below. A 公众号 must be a verified 服务号, see WeChat's console (接口权限 > 网页授权), or scope = \"snsapi_base\" of [[routes]] in gateway.toml asks for less; a website must be approved for the WeChat login (微信开放平台, 网站应用).",
                 ),
             ),
             Self::AccountBroken => (
                 S::BAD_GATEWAY,
                 (
                     "微信拒绝了登录",
-                    "微信拒绝了本站的登录请求，原因不明。请联系网站管理员，并告知下面的编号：其含义见微信文档“全局返回码”，并请核对微信公众平台“基本配置”与 gateway.toml 的 [accounts]。",
+                    "微信拒绝了本站的登录请求，原因不明。请联系网站管理员，并告知下面的编号：其含义见微信文档“全局返回码”，并请核对微信公众平台“基本配置”（网站应用：微信开放平台）与 gateway.toml 的 [accounts]。",
                 ),
                 (
                     "WeChat refused the login",
-                    "WeChat gave a number that is not known here. Please report the numbers below to the site's operator: WeChat's page 全局返回码 explains it; compare its console (基本配置) with [accounts] in gateway.toml.",
+                    "WeChat gave a number that is not known here. Please report the numbers below to the site's operator: WeChat's page 全局返回码 explains it; compare its console (基本配置; of a website: 微信开放平台) with [accounts] in gateway.toml.",
                 ),
             ),
             Self::Quota => (

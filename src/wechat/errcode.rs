@@ -111,7 +111,7 @@ impl Meaning {
                 "WeChat has taken the api away from the account: see the notices in WeChat's console (通知中心)"
             }
             Self::NotGranted => {
-                "the account has no right to this: a verified 服务号 has, see WeChat's console (接口权限 > 网页授权); routes.scope = \"snsapi_base\" asks for less"
+                "the account has no right to this: a verified 服务号 has, see WeChat's console (接口权限 > 网页授权), and routes.scope = \"snsapi_base\" asks for less; a website that is approved for the WeChat login has (微信开放平台, 网站应用)"
             }
             Self::MinuteQuota => "too many calls in a minute; logins go on in a minute",
             Self::DailyQuota => {
@@ -289,6 +289,14 @@ mod tests {
             for code in operators.chain((side == Side::WeCom).then_some(unknown)) {
                 if code.meaning().who() == Who::Operator {
                     assert!(code.advice().contains(console), "{}", code.code);
+                }
+                // Of a website the console is another.
+                let of_account = matches!(
+                    code.meaning(),
+                    Meaning::SecretWrong | Meaning::AppIdWrong | Meaning::NotGranted
+                );
+                if side == Side::WeChat && of_account {
+                    assert!(code.advice().contains("微信开放平台"), "{}", code.code);
                 }
             }
         }

@@ -62,28 +62,28 @@ fn codes() -> Vec<(i64, Row)> {
         };
         (code, row)
     };
-    const SECRET: &[&str] = &["基本配置", "app_secret", "gateway.toml"];
-    const APP_ID: &[&str] = &["基本配置", "app_id", "gateway.toml"];
-    const RIGHT: &[&str] = &["接口权限", "scope", "gateway.toml"];
+    const SECRET: &[&str] = &["基本配置", "微信开放平台", "app_secret", "gateway.toml"];
+    const APP_ID: &[&str] = &["基本配置", "微信开放平台", "app_id", "gateway.toml"];
+    const RIGHT: &[&str] = &["接口权限", "微信开放平台", "scope", "gateway.toml"];
     vec![
         plain(-1, 502, "微信没有响应", AGAIN),
         plain(40029, 502, "登录未成功", AGAIN),
         plain(40163, 502, "登录未成功", AGAIN),
         plain(42003, 502, "登录未成功", AGAIN),
         plain(41008, 403, "未获得授权", 1),
-        mends(40001, "公众号设置有误：AppSecret", SECRET),
-        mends(40125, "公众号设置有误：AppSecret", SECRET),
-        mends(41004, "公众号设置有误：AppSecret", SECRET),
-        mends(40013, "公众号设置有误：AppID", APP_ID),
-        mends(41002, "公众号设置有误：AppID", APP_ID),
+        mends(40001, "本站账号设置有误：AppSecret", SECRET),
+        mends(40125, "本站账号设置有误：AppSecret", SECRET),
+        mends(41004, "本站账号设置有误：AppSecret", SECRET),
+        mends(40013, "本站账号设置有误：AppID", APP_ID),
+        mends(41002, "本站账号设置有误：AppID", APP_ID),
         mends(
             40164,
-            "公众号设置有误：IP 白名单",
+            "本站账号设置有误：IP 白名单",
             &["IP白名单", "gateway.toml"],
         ),
-        mends(48004, "公众号接口被封禁", &["通知中心", "app_id"]),
-        mends(48001, "公众号没有网页授权权限", RIGHT),
-        mends(50001, "公众号没有网页授权权限", RIGHT),
+        mends(48004, "本站账号的接口被封禁", &["通知中心", "app_id"]),
+        mends(48001, "本站账号没有此项权限", RIGHT),
+        mends(50001, "本站账号没有此项权限", RIGHT),
         plain(40014, 502, "登录未成功", AGAIN),
         plain(42001, 502, "登录未成功", AGAIN),
         plain(41001, 502, "登录未成功", AGAIN),
