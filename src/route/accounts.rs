@@ -68,7 +68,37 @@ impl Accounts {
     /// Whether they are the same, in the same order: then a request that shows
     /// several sessions is the same visitor's at both.
     pub fn are(&self, others: &Self) -> bool {
-        let names = |all: &Self| all.0.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
-        names(self) == names(others)
+        let (own, theirs) = (self.0.iter(), others.0.iter());
+        own.map(|one| &one.name).eq(theirs.map(|one| &one.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::tests::account;
+
+    #[test]
+    fn accounts_are_the_same_with_the_same_names_in_the_same_order() {
+        let named = |name: &&str| {
+            Arc::new(LoginAccount {
+                name: (*name).to_owned().try_into().unwrap(),
+                ..account("wxaaaaaaaaaaaaaaaa")
+            })
+        };
+        let all = |names: &[&str]| Accounts(names.iter().map(named).collect());
+        let two = all(&["shop", "desk"]);
+        assert!(two.are(&all(&["shop", "desk"])) && all(&[]).are(&all(&[])));
+        for others in [
+            &["desk", "shop"][..],
+            &["shop"],
+            &["shop", "desk", "corp"],
+            &[],
+        ] {
+            assert!(
+                !two.are(&all(others)) && !all(others).are(&two),
+                "{others:?}"
+            );
+        }
     }
 }
