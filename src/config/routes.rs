@@ -101,8 +101,11 @@ pub(super) fn plan_route(
         .all()
         .iter()
         .filter(|account| account.via().is_some());
-    if !by_way.all(|account| judge_via(&table, account, remarks, mistakes)) {
+    if !by_way.all(|account| judge_via(&table, account, mistakes)) {
         return None;
+    }
+    for account in accounts.all().iter().chain(&pay_account) {
+        remarks.extend(shared_jar(table.host.get_ref(), account));
     }
     if !judge_unsent(&table, mistakes) {
         return None;
@@ -159,12 +162,7 @@ pub(super) fn plan_route(
 
 /// Whether a route whose visitors log in by way of another gateway needs nothing
 /// that stays there.
-fn judge_via(
-    table: &RouteTable,
-    account: &LoginAccount,
-    remarks: &mut Vec<String>,
-    mistakes: &mut Mistakes,
-) -> bool {
+fn judge_via(table: &RouteTable, account: &LoginAccount, mistakes: &mut Mistakes) -> bool {
     let name = account.name.as_str();
     let access_token = table.access_token.as_ref().filter(|on| *on.get_ref());
     let tokens = [
@@ -182,16 +180,23 @@ fn judge_via(
             mistakes.at(&place, format!("found with the account \"{name}\", whose visitors log in by way of another gateway, where their tokens stay; expected no {key}, or the route there"));
         }
     }
-    let via = account.wechat.callback_origin();
-    if let HostPattern::Exact(host) = table.host.get_ref()
-        && host == via.host()
-    {
-        remarks.push(format!(
-            "\"{host}\" is the host of accounts.{name}.via too: browsers keep one set of cookies for all ports of a host, and each of the two \
-             gateways would overwrite the other's; use another name for this one, such as localhost, or set session.cookie_name"
-        ));
-    }
     good
+}
+
+/// What is said of a route at the very host by way of which visitors of `account`,
+/// who log in or pay with it, come.
+fn shared_jar(host: &HostPattern, account: &LoginAccount) -> Option<String> {
+    account.via()?;
+    let name = account.name.as_str();
+    match host {
+        HostPattern::Exact(host) if host == account.wechat.callback_origin().host() => {
+            Some(format!(
+                "\"{host}\" is the host of accounts.{name}.via too: browsers keep one set of cookies for all ports of a host, and each of the two \
+             gateways would overwrite the other's; use another name for this one, such as localhost, or set session.cookie_name"
+            ))
+        }
+        HostPattern::Exact(_) | HostPattern::Below(_) => None,
+    }
 }
 
 /// Whether a route whose requests the gateway does not send itself asks for nothing

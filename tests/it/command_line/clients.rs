@@ -43,6 +43,21 @@ fn an_account_by_way_of_another_gateway_is_told_as_it_was_understood() {
             && told.contains("session.cookie_name"),
         "{told}"
     );
+    // That of who pays likewise.
+    let pays = format!(
+        "[accounts.pay]\napp_id = \"wxfedcba0987654321\"\n{}\n[[routes]]",
+        VIA.replace("www.example.com", "shop.example.com")
+    );
+    let text = GOOD.replacen("[[routes]]", &pays, 1).replacen(
+        "account = \"shop\"\n",
+        "account = \"shop\"\npay_account = \"pay\"\n",
+        1,
+    );
+    let told = assert_passes(&text);
+    assert!(
+        told.contains("warning  \"shop.example.com\" is the host of accounts.pay.via too"),
+        "{told}"
+    );
 }
 
 #[test]
