@@ -208,7 +208,7 @@ pub enum LogFormat {
 struct AccountTable {
     #[serde(default)]
     kind: KindName,
-    app_id: AppId,
+    app_id: Spanned<AppId>,
     app_secret: Option<Spanned<SecretSource>>,
     agent_id: Option<Spanned<AgentNumber>>,
     outsiders: Option<Spanned<bool>>,
@@ -240,6 +240,17 @@ enum KindName {
     Website,
     /// 企业微信.
     WeCom,
+}
+
+impl KindName {
+    /// As `gateway.toml` calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Official => "official",
+            Self::Website => "website",
+            Self::WeCom => "wecom",
+        }
+    }
 }
 
 /// `agent_id` of an account.

@@ -39,6 +39,7 @@ pub(super) fn plan_accounts(
     keys: &mut Vec<ClientKey>,
     mistakes: &mut Mistakes,
 ) -> Vec<PlannedAccount> {
+    judge_app_ids(&tables, mistakes);
     let mut accounts = Vec::new();
     for (name, mut table) in tables {
         if mistakes.has_gaps_in(&format!("accounts.{}", name.get_ref().as_str())) {
@@ -75,6 +76,31 @@ pub(super) fn plan_accounts(
         });
     }
     accounts
+}
+
+/// An AppID is one account's, which is of one kind: with two kinds one of them is a
+/// mistake that WeChat alone would tell, to visitors.
+fn judge_app_ids(tables: &BTreeMap<Spanned<AccountName>, AccountTable>, mistakes: &mut Mistakes) {
+    let mut known: Vec<_> = tables.iter().collect();
+    known.sort_by_key(|(_, table)| table.app_id.span().start);
+    for (at, (_, table)) in known.iter().enumerate() {
+        let found = table.app_id.get_ref();
+        let other = known
+            .iter()
+            .take(at)
+            .find(|(_, other)| other.app_id.get_ref() == found && other.kind != table.kind);
+        let Some((name, other)) = other else { continue };
+        mistakes.at(
+            &table.app_id.span(),
+            format!(
+                "found \"{}\" with kind = \"{}\", which is accounts.{}.app_id too, with kind = \"{}\"; expected the AppID of this account, or one kind at both",
+                found.as_str(),
+                table.kind.name(),
+                name.get_ref().as_str(),
+                other.kind.name()
+            ),
+        );
+    }
 }
 
 /// The account of a table whose secret is here.
@@ -147,7 +173,7 @@ fn plan_here(
     let on = |setting: &Option<Spanned<bool>>| setting.as_ref().is_some_and(|on| *on.get_ref());
     let wechat = Account::new(Parts {
         kind,
-        app_id: table.app_id.clone(),
+        app_id: table.app_id.get_ref().clone(),
         app_secret,
         callback_origin: callback_origin.get_ref().clone(),
         open_base: given(&table.open_base_url).unwrap_or_else(|| BaseUrl::wechat(OPEN_BASE_URL)),
@@ -181,10 +207,11 @@ fn kind(table: &AccountTable, origin: &Range<usize>, mistakes: &mut Mistakes) ->
         ("lang", table.lang.as_ref().map(Spanned::span)),
         ("api_fallback_url", fallback),
     ];
-    let (found, ignored): (_, Vec<_>) = match table.kind {
-        KindName::Official => ("official", Vec::new()),
-        KindName::Website => ("website", hops.to_vec()),
-        KindName::WeCom => ("wecom", hops.into_iter().chain(of_corp).collect()),
+    let found = table.kind.name();
+    let ignored: Vec<_> = match table.kind {
+        KindName::Official => Vec::new(),
+        KindName::Website => hops.to_vec(),
+        KindName::WeCom => hops.into_iter().chain(of_corp).collect(),
     };
     let mut fits = true;
     for (setting, place) in ignored {

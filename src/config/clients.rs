@@ -120,7 +120,8 @@ pub(super) fn plan_via(
         client: client.get_ref().clone(),
         key: ring,
     }));
-    let account = Account::held_elsewhere(kind, table.app_id.clone(), via.get_ref().clone());
+    let app_id = table.app_id.get_ref().clone();
+    let account = Account::held_elsewhere(kind, app_id, via.get_ref().clone());
     good.then_some((account, holder))
 }
 

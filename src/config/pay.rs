@@ -1,7 +1,7 @@
 //! A route's `pay_account`: another 公众号 than the one that logs its visitors in.
 //!
 //! Holds always: it tells something that `account` does not tell already, of
-//! visitors who are known.
+//! visitors who are known and can be asked.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use super::mistakes::Declared;
 use super::resolve::Accounts as Known;
 use super::routes::unknown_account;
 use super::{Mistakes, RouteTable};
-use crate::route::{Accounts, Auth, LoginAccount};
-use crate::wechat::Kind;
+use crate::route::{Accounts, Auth, LoginAccount, OutsideWeChat};
+use crate::wechat::{Browser, Kind};
 
 /// The account under which visitors of the route in `table` pay, whose accounts are
 /// `accounts`; `Err` after a mistake.
@@ -48,6 +48,14 @@ pub(super) fn plan_pay_account(
         return wrong(format!(
             "found \"{found}\" of kind \"{}\", with which nobody can be asked in silence; expected an official account, or no pay_account",
             pays.wechat.kind().name()
+        ));
+    }
+    // With "redirect" any browser makes the second login, whoever made the first.
+    let redirects =
+        (table.outside_wechat.as_ref()).is_some_and(|on| *on.get_ref() == OutsideWeChat::Redirect);
+    if accounts.of(Browser::WeChat).is_none() && !redirects {
+        return wrong(format!(
+            "found \"{found}\" on a route without an official account: its visitors come in other browsers than WeChat's, where nobody can be asked in silence; expected an official account in account, or no pay_account"
         ));
     }
     let alike = |own: &&Arc<LoginAccount>| own.wechat.app_id() == pays.wechat.app_id();

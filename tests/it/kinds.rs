@@ -741,6 +741,26 @@ async fn what_does_not_fit_a_kind_is_a_mistake() {
             "\"nobody\", which is no account",
         ),
         (
+            "account = \"desk\"\n".to_owned(),
+            "account = \"desk\"\npay_account = \"club\"\n".to_owned(),
+            "pay_account: found \"club\" on a route without an official account",
+        ),
+        (
+            "account = [\"desk\", \"corp\"]\n".to_owned(),
+            "account = [\"desk\", \"corp\"]\npay_account = \"club\"\n".to_owned(),
+            "expected an official account in account, or no pay_account",
+        ),
+        (
+            format!("app_id = \"{SITE}\"\n"),
+            format!("app_id = \"{CLUB}\"\n"),
+            "accounts.desk.app_id: found \"wx5150a7c0ffee0002\" with kind = \"website\", which is accounts.club.app_id too, with kind = \"official\"",
+        ),
+        (
+            format!("app_id = \"{CLUB}\"\n"),
+            format!("app_id = \"{CORP}\"\n"),
+            "with kind = \"wecom\", which is accounts.club.app_id too, with kind = \"official\"",
+        ),
+        (
             all.to_owned(),
             format!("{all}pay_account = \"loose\"\n"),
             "\"loose\" of kind \"website\", with which nobody",

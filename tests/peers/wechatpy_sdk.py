@@ -3,7 +3,7 @@
 What passes here was written against the real WeChat. Needs `wechatpy==1.8.18`
 and `cryptography` from PyPI.
 
-    wechatpy_sdk.py BASE_URL APP_ID APP_SECRET REDIRECT_URI
+    wechatpy_sdk.py BASE_URL APP_ID APP_SECRET REDIRECT_URI WEBSITE_APP_ID
 
 Exits with 1 and one line on the first mismatch.
 """
@@ -113,14 +113,15 @@ def desktop_login(base, args):
 
 
 def main():
-    if len(sys.argv) != 5:
-        sys.exit("usage: wechatpy_sdk.py BASE_URL APP_ID APP_SECRET REDIRECT_URI")
-    args = sys.argv[1:]
+    if len(sys.argv) != 6:
+        sys.exit("usage: wechatpy_sdk.py BASE_URL APP_ID APP_SECRET REDIRECT_URI WEBSITE_APP_ID")
+    *args, website = sys.argv[1:]
+    at_the_website = [args[0], website, *args[2:]]
     base = args[0].rstrip("/")
     WeChatOAuth.API_BASE_URL = base + "/"
     WeChatOAuth.OAUTH_BASE_URL = base + "/connect/"
-    for step in (silent_login, login_with_profile, desktop_login):
-        step(base, args)
+    for step, account in ((silent_login, args), (login_with_profile, args), (desktop_login, at_the_website)):
+        step(base, account)
         print(f"wechatpy_sdk: {step.__name__}: ok")
 
 
