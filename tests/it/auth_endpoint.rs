@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use wxgate::cookies::{CookieSettings, SameSiteSetting};
+
 use crate::client::{Answer, Browser, DESKTOP, WECHAT, Wire};
 use crate::issued::Issued;
 use crate::world::{Extra, OPENID, World};
@@ -584,4 +586,14 @@ async fn plain_http_is_sent_to_https_by_what_the_proxy_tells() {
     assert_eq!(answer.status, 308, "{answer:?}");
     assert!(answer.location().ends_with("/only/open"), "{answer:?}");
     assert_no(&answer, "plain http");
+}
+
+#[test]
+fn the_cookies_that_traefik_is_to_pass_on_are_called_as_they_are_here() {
+    let text = include_str!("../../deploy/traefik/forward-auth.yml");
+    let (_, list) = text.split_once("# addAuthCookiesToResponse: ").unwrap();
+    let listed: Vec<String> = serde_json::from_str(list.lines().next().unwrap()).unwrap();
+    let settings = CookieSettings::new("wxgate", None, SameSiteSetting::Lax, true);
+    let (session, pays) = (|of| settings.session_name(of), settings.pay_name("pay"));
+    assert_eq!(listed, [session("shop"), session("desk"), pays]);
 }
