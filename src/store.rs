@@ -12,6 +12,7 @@
 mod exclusive;
 mod file;
 mod journal;
+mod marks;
 mod memory;
 mod redis;
 mod settings;
@@ -246,6 +247,23 @@ impl Store {
                 Kind::Memory(store) => Ok(store.put_new(key, value, lifetime)),
                 Kind::File(store) => store.get()?.put_new(key, value, lifetime).await,
                 Kind::Redis(store) => store.put_new(key, value, lifetime).await,
+            }
+        };
+        self.noted(Operation::PutNew, asked.await)
+    }
+
+    /// Marks `key` as used up for `lifetime`. Says whether nobody had. A mark is no
+    /// record: it may not be there for [`Store::get`], and is never taken back.
+    ///
+    /// # Errors
+    /// See [`Unavailable`]; also when there is no room, where others would take away a
+    /// mark before its time.
+    pub async fn mark(&self, key: &Key, lifetime: Duration) -> Result<bool, Unavailable> {
+        let asked = async {
+            match &self.kind {
+                Kind::Memory(store) => store.mark(key, lifetime),
+                Kind::File(store) => store.get()?.put_new(key, b"", lifetime).await,
+                Kind::Redis(store) => store.put_new(key, b"", lifetime).await,
             }
         };
         self.noted(Operation::PutNew, asked.await)

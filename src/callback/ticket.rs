@@ -204,7 +204,7 @@ impl Callbacks {
         account: &Arc<LoginAccount>,
         now: Millis,
     ) -> Outcome {
-        match self.store.put_new(&ticket.key(), b"", USED).await {
+        match self.store.mark(&ticket.key(), USED).await {
             Ok(true) if login.listed => {}
             // Another host of the domain may have set its cookie.
             Ok(true) => {
@@ -260,7 +260,7 @@ impl Callbacks {
     /// is somebody else's, who may know it. It is used up, so that it lets in
     /// nobody any more.
     async fn stray(&self, asked: &Asked<'_>, ticket: &Ticket, now: Millis) -> Outcome {
-        if let Err(error) = self.store.put_new(&ticket.key(), b"", USED).await {
+        if let Err(error) = self.store.mark(&ticket.key(), USED).await {
             warn!("a ticket that nobody's login fits is not used up: {error}");
         }
         let home = endpoints::home(&asked.host, &self.routes);

@@ -179,7 +179,7 @@ impl Records<'_> {
             .filter(|(given, _)| given.app.app_id == app.app_id)
             .ok_or(Refusal::Code)?;
         let used = named(b"used\0", name);
-        let first = self.store.put_new(&used, b"", CODE_MEMORY);
+        let first = self.store.mark(&used, CODE_MEMORY);
         if !first.await.map_err(busy)? {
             self.end(&given, now / 1000).await;
             return Err(Refusal::CodeUsed);

@@ -1,8 +1,9 @@
 //! The store of one machine that loses tokens with its process, and no
 //! revocation.
 //!
-//! Holds always: what is kept is bounded in size, and what falls out of it costs
-//! its visitor a login; revocations are in the journal of the state directory
+//! Holds always: what is kept is bounded in size; a record that falls out of it, the
+//! one that nobody used for longest, costs its visitor a login, or an app its token; a
+//! mark stays for its time, and none is made where there is no room; revocations are in the journal of the state directory
 //! before they are accepted. Without a place for that, sessions that are older
 //! than the process are refused, for some of them may have been ended.
 
@@ -12,10 +13,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use moka::Expiry;
 use moka::ops::compute::{CompResult, Op};
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tracing::warn;
 
 use super::journal::Journal;
+use super::marks::Marks;
 use super::{Key, Unavailable};
 use crate::revocation::{Revocation, Revocations};
 
@@ -49,10 +52,11 @@ impl Expiry<Key, Held> for OwnLifetime {
     }
 }
 
-/// Records in memory, revocations in a journal.
+/// Records and marks in memory, revocations in a journal.
 #[derive(Debug)]
 pub(super) struct MemoryStore {
     records: Cache<Key, Held>,
+    marks: Marks,
     journal: Option<Journal>,
 }
 
@@ -89,11 +93,14 @@ impl MemoryStore {
         Self {
             records: Cache::builder()
                 .max_capacity(ROOM)
+                // Else whoever comes to a full store is turned away.
+                .eviction_policy(EvictionPolicy::lru())
                 .weigher(|_, held: &Held| {
                     u32::try_from(held.value.len() + OVERHEAD).unwrap_or(u32::MAX)
                 })
                 .expire_after(OwnLifetime)
                 .build(),
+            marks: Marks::default(),
             journal,
         }
     }
@@ -126,6 +133,10 @@ impl MemoryStore {
         matches!(result, CompResult::Inserted(_))
     }
 
+    pub(super) fn mark(&self, key: &Key, lifetime: Duration) -> Result<bool, Unavailable> {
+        self.marks.mark(key, lifetime, Instant::now())
+    }
+
     pub(super) fn get(&self, key: &Key) -> Option<Vec<u8>> {
         self.records.get(key).map(|held| held.value.to_vec())
     }
@@ -149,5 +160,39 @@ fn held(value: &[u8], lifetime: Duration) -> Held {
     Held {
         value: value.into(),
         lifetime,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn a_full_store_takes_newcomers_and_forgets_no_mark() {
+        let store = MemoryStore::scratch();
+        let key = |number: u32| {
+            let mut key = [0; 32];
+            key[..4].copy_from_slice(&number.to_be_bytes());
+            key
+        };
+        assert_eq!(store.mark(&key(0), LONG), Ok(true));
+        let large = vec![0; 1 << 20];
+        for number in 0..80 {
+            store.put(&key(number), &large, LONG);
+            // What is asked for often is worth no more than what is new.
+            for _ in 0..20 {
+                store.get(&key(number));
+            }
+        }
+        store.records.run_pending_tasks();
+        assert!(store.records.weighted_size() <= ROOM);
+        for number in 100..110 {
+            store.put(&key(number), &large, LONG);
+            store.records.run_pending_tasks();
+            assert!(store.get(&key(number)).is_some(), "{number}");
+        }
+        assert_eq!(store.mark(&key(0), LONG), Ok(false));
     }
 }

@@ -68,6 +68,7 @@ pub fn key() -> Key {
 pub async fn conforms(again: impl AsyncFn() -> Opened, keeps: bool) {
     let opened = again().await;
     records(&opened.store).await;
+    marks(&opened.store).await;
     expiry(&opened.store).await;
     races(&opened.store).await;
     let record = key();
@@ -105,6 +106,26 @@ async fn records(store: &Store) {
     assert!(store.put_new(&one, b"", LONG).await.unwrap());
     assert!(!store.put_new(&one, b"", LONG).await.unwrap());
     assert_eq!(store.get(&one).await.unwrap(), Some(Vec::new()));
+}
+
+async fn marks(store: &Arc<Store>) {
+    let (one, short) = (key(), key());
+    let claims: Vec<_> = (0..20)
+        .map(|_| {
+            let store = Arc::clone(store);
+            tokio::spawn(async move { store.mark(&one, LONG).await })
+        })
+        .collect();
+    let mut first = 0;
+    for claim in claims {
+        first += u32::from(claim.await.unwrap().unwrap());
+    }
+    assert_eq!(first, 1);
+    assert!(store.mark(&short, SHORT).await.unwrap());
+    until("a mark ends", async || {
+        store.mark(&short, SHORT).await.unwrap()
+    })
+    .await;
 }
 
 async fn expiry(store: &Store) {
