@@ -37,7 +37,6 @@ pub use self::parameters::{Parameters, Unclear};
 pub use self::records::{Given, Records};
 use crate::limits::Logins;
 use crate::origin::{Host, PublicOrigin};
-use crate::revocation::SessionId;
 use crate::route::{AccountName, LoginAccount};
 use crate::secret::Secret;
 use crate::wechat::AppId;
@@ -123,10 +122,10 @@ impl Facade {
         accounts
     }
 
-    /// Counts a code for `app` and the visitor of the session called `session`. Says
-    /// whether it may be given.
-    pub fn count_code(&self, app: &App, session: &SessionId) -> bool {
-        self.given.observe(&(app.app_id.as_str(), session), 1) <= MOST_CODES
+    /// Counts a code for `app` and the visitor whose number is `visitor`, in whatever
+    /// session. Says whether it may be given.
+    pub fn count_code(&self, app: &App, visitor: u64) -> bool {
+        self.given.observe(&(app.app_id.as_str(), visitor), 1) <= MOST_CODES
     }
 }
 

@@ -265,6 +265,7 @@ impl Drop for Place {
 pub struct Logins {
     starts: Rate,
     callbacks: Rate,
+    codes: Rate,
     guesses: Rate,
     allowed: (NonZeroU32, NonZeroUsize),
     per_minute: isize,
@@ -284,6 +285,9 @@ pub enum Step {
     Start,
     /// A visitor comes back.
     Callback,
+    /// A visitor is sent to an app with a code of the facade's. Beside the login that
+    /// it comes of, so that whoever can log in gets one too.
+    Code,
 }
 
 /// One address has asked too often.
@@ -307,6 +311,7 @@ impl Logins {
         Self {
             starts: rate(),
             callbacks: rate(),
+            codes: rate(),
             guesses: rate(),
             allowed: (table.logins_per_minute, table.logins_in_flight),
             per_minute: isize::try_from(table.logins_per_minute.get()).unwrap_or(isize::MAX),
@@ -348,6 +353,7 @@ impl Logins {
         match step {
             Step::Start => &self.starts,
             Step::Callback => &self.callbacks,
+            Step::Code => &self.codes,
         }
     }
 

@@ -18,6 +18,7 @@ use crate::facade::{
     self, AUTHORIZE_PATH, Api, App, AuthorizeLink, Call, Facade, Parameters, Records, Refusal,
     Unclear, Wrong,
 };
+use crate::limits::Step;
 use crate::login;
 use crate::origin::ReturnTo;
 use crate::reply::{Onward, Page, Reply, Trouble};
@@ -130,7 +131,11 @@ impl Gateway {
         visit: &mut Visit,
     ) -> Reply {
         let Carried { session, renew, .. } = carried;
-        if !facade.count_code(&link.app, session.id()) {
+        // Each code takes room in the store, as each login does that an address starts.
+        if let Some(page) = self.too_often(Step::Code, asked, to, visit) {
+            return page;
+        }
+        if !facade.count_code(&link.app, self.sessions.visitor(session)) {
             let trouble = Trouble::AppLoops;
             visit.log.decided(Way::Refused, trouble.reason());
             return app_page(trouble, Some(10009), &link.app.home(), visit);

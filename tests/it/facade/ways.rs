@@ -144,6 +144,26 @@ async fn an_app_that_sends_its_visitor_round_is_stopped() {
     assert!(page.value("retry-after").is_some());
     // The other app, and other visitors, go on.
     assert_eq!(traveller.open(&forum).await.status, 302);
+    // The same visitor with a new session does not.
+    let (page, _) = Traveller::new(world.gateway).until(&base(), is_back).await;
+    assert_eq!(page.status, 429, "{page:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_gets_as_many_codes_as_it_may_start_logins() {
+    let world = world_at(HOST, "logins_per_minute = 5").await;
+    let mut traveller = Traveller::new(world.gateway);
+    way_back(&mut traveller, &base()).await;
+    for _ in 1..5 {
+        assert_eq!(traveller.open(&base()).await.status, 302);
+    }
+    // Whichever app it is for.
+    let forum = link(FORUM, "http://forum.test/", "snsapi_base");
+    for url in [&base(), &forum] {
+        let page = traveller.open(url).await;
+        assert_eq!(page.status, 429);
+        assert!(page.text().contains("href="), "{page:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
