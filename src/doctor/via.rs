@@ -52,21 +52,33 @@ impl Look {
             below: Vec::new(),
         };
         for route in &plan.listed {
-            if route.auth == Auth::None || !route.accounts.has(account) {
+            let pays = (route.pay_account.as_ref()).is_some_and(|pay| pay.name == account.name);
+            if route.auth == Auth::None || !(route.accounts.has(account) || pays) {
                 continue;
             }
             match &route.host {
                 HostPattern::Below(_) => look.below.push(route.host.to_string()),
-                HostPattern::Exact(host) if look.hosts.iter().any(|seen| seen.host == *host) => {}
-                HostPattern::Exact(host) => look.hosts.push(Seen {
-                    host: host.clone(),
-                    origins: seen_as(host, plan),
-                    look: origin::Look::at(plan.routes.origin(host), planned, plan),
-                }),
+                HostPattern::Exact(host) => look.see(host, planned, plan),
             }
         }
         look.below.dedup();
+        if let Some(facade) = &plan.facade
+            && (facade.accounts().iter()).any(|used| used.name == account.name)
+        {
+            look.see(&facade.host, planned, plan);
+        }
         look
+    }
+
+    fn see(&mut self, host: &Host, planned: &PlannedAccount, plan: &Plan) {
+        if self.hosts.iter().any(|seen| seen.host == *host) {
+            return;
+        }
+        self.hosts.push(Seen {
+            host: host.clone(),
+            origins: seen_as(host, plan),
+            look: origin::Look::at(plan.routes.origin(host), planned, plan),
+        });
     }
 
     pub(super) async fn examine(self) -> Report {

@@ -13,7 +13,7 @@ use super::{client, development, name, query, refuses};
 use crate::app::App;
 use crate::client::{Traveller, parts};
 use crate::process::{Process, free_address, wxgate};
-use crate::world::{Extra, OPENID, SECRET, files, gateway_toml, install_crypto, simulator};
+use crate::world::{CLUB, Extra, OPENID, SECRET, files, gateway_toml, install_crypto, simulator};
 
 /// How long a line may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -281,6 +281,25 @@ async fn the_doctor_tells_what_a_visitor_would_meet() {
             code == 1 && bad.clone().any(|line| line.contains(word)),
             "{word} in:\n{told}"
         );
+    }
+    // Hosts that have the account for who pays, or for the facade, log in so too.
+    let more = format!(
+        "[accounts.club]\napp_id = \"{CLUB}\"\nvia = \"{via}\"\nsandbox = true\nclient = \"dev\"\n\
+         client_key = {{ file = \"stray_key\" }}\n\
+         [[routes]]\nhost = \"pays.test\"\nupstream = \"http://127.0.0.1:9\"\naccount = \"shop\"\npay_account = \"club\"\n\
+         [facade]\nhost = \"wx.dev.test\"\n[[facade.apps]]\nname = \"legacy\"\naccount = \"shop\"\n\
+         app_id = \"wxlegacy00000001\"\napp_secret = {{ file = \"legacy_secret\" }}\n\
+         callback_origins = [\"http://legacy.test\"]\n[accounts.shop]"
+    );
+    let (_, told) = site.says(1, &["doctor"], "[accounts.shop]", &more).await;
+    for line in [
+        format!("FAIL  accounts.club.via: {via} does not know the client"),
+        format!(
+            "FAIL  accounts.shop.via: {via} lists none of http://wx.dev.test:{0}, http://wx.dev.test for",
+            site.dev.port()
+        ),
+    ] {
+        assert!(told.contains(&line), "{line} in:\n{told}");
     }
     // Something else that answers there.
     let app = format!("via = \"http://{}\"", site.app.addr);
