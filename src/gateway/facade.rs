@@ -283,7 +283,7 @@ impl Gateway {
         }
         let link = query.to.path() == AUTHORIZE_PATH;
         let to = match link {
-            true => query.to.on(&self.routes.origin(&asked.host)),
+            true => query.to.on(&self.routes.origin_of(asked)),
             false => endpoints::home_from(&asked.host, &self.routes),
         };
         Some(Reply::redirect(&to))

@@ -17,7 +17,7 @@ use wxgate::simulator::{Mood, SimAccount};
 
 use crate::app::App;
 use crate::client::{Answer, DESKTOP, Traveller, parts};
-use crate::world::{CALLBACK, CLUB, CLUB_CALLBACK, Extra, OPENID, World};
+use crate::world::{CALLBACK, CLUB, CLUB_CALLBACK, Extra, OPENID, World, files};
 
 /// Hosts of production: with the same account, and another account with a client of
 /// its own.
@@ -1018,4 +1018,28 @@ async fn who_pays_comes_across_beside_a_session_and_leaves_none() {
     let (_, trail) = traveller.visit(&first).await;
     let second = trail.iter().find(|url| is_ticket(url)).unwrap();
     assert!(!sets_a_session(&copy.open(second).await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_facade_at_a_development_gateway_keeps_its_port() {
+    let secrets = files();
+    let facade = format!(
+        "[facade]\nhost = \"wx.dev.test\"\n[[facade.apps]]\nname = \"legacy\"\naccount = \"shop\"\n\
+         app_id = \"wxlegacy00000001\"\napp_secret = {{ file = \"{}/legacy_secret\" }}\n\
+         callback_origins = [\"http://legacy.test\"]\n[accounts.shop]",
+        secrets.path().display()
+    );
+    let two = Two::with(Changes {
+        dev: &[("[accounts.shop]", &facade)],
+        ..Changes::default()
+    })
+    .await;
+    let port = two.dev.port();
+    let again = "/.wxgate/login?to=%2Fconnect%2Foauth2%2Fauthorize%3Fappid%3Dx";
+    let request = format!("GET {again} HTTP/1.1\r\nHost: wx.dev.test:{port}\r\n\r\n");
+    let answer = crate::client::send(two.dev, request).await;
+    assert_eq!(
+        answer.location(),
+        format!("http://wx.dev.test:{port}/connect/oauth2/authorize?appid=x")
+    );
 }
