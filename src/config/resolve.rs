@@ -181,7 +181,7 @@ pub(super) fn resolve(
         .flat_map(|planned| planned.verify_files.clone())
         .collect();
     let routes = match Routes::new(&listed, files, server.public_scheme) {
-        Ok(routes) => routes.with_clients(planned.iter().map(|planned| &planned.account)),
+        Ok(routes) => routes,
         Err(twins) => {
             for (first, second) in twins {
                 let (Some(route), Some(place)) = (listed.get(second), places.get(second)) else {
@@ -198,6 +198,7 @@ pub(super) fn resolve(
             return None;
         }
     };
+    // A callback's host leads to the facade; to itself, where clients alone come to it.
     let routes = match &facade {
         Some(facade) => routes.with_facade(FacadeHost {
             host: facade.host.clone(),
@@ -206,6 +207,7 @@ pub(super) fn resolve(
         }),
         None => routes,
     };
+    let routes = routes.with_clients(planned.iter().map(|planned| &planned.account));
     if server.trusted_proxies.is_empty() && listed.iter().any(|route| route.upstream.is_none()) {
         remarks.push(
             "a route has upstream = \"none\" and server.trusted_proxies is empty: no proxy may ask about its requests, and nobody \

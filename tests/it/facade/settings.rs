@@ -357,3 +357,28 @@ async fn check_lists_the_apps_and_explain_tells_of_a_link() {
         );
     }
 }
+
+#[test]
+fn a_callbacks_host_with_clients_leads_to_the_facade_still() {
+    let files = files();
+    let key = wxgate::signing::generate_key().unwrap();
+    std::fs::write(files.path().join("client_key"), key.expose()).unwrap();
+    let text = "[server]\nstate_dir = \"state\"\n\
+                [accounts.shop]\napp_id = \"wx1234567890abcdef\"\napp_secret = { file = \"app_secret\" }\n\
+                callback_origin = \"https://login.example.com\"\n\
+                [[accounts.shop.clients]]\nname = \"dev\"\norigins = [\"http://localhost:3000\"]\nkey = { file = \"client_key\" }\n\
+                [facade]\nhost = \"wx.example.com\"\n\
+                [[facade.apps]]\nname = \"legacy\"\naccount = \"shop\"\napp_id = \"wxlegacy00000001\"\n\
+                app_secret = { file = \"legacy_secret\" }\ncallback_origins = [\"https://legacy.example.com\"]\n";
+    let plan = Plan::parse(&files.path().join("gateway.toml"), text).unwrap();
+    let host = |name: &str| wxgate::origin::Host::new(name).unwrap();
+    let (login, routes) = (host("login.example.com"), &plan.routes);
+    assert_eq!(routes.sends_back_to(&login), Some(&host("wx.example.com")));
+    // Its clients are known there.
+    let name = "dev".to_owned().try_into().unwrap();
+    assert_eq!(routes.clients(&login, &name).count(), 1);
+    assert_eq!(
+        wxgate::endpoints::home_from(&login, routes),
+        "https://legacy.example.com/"
+    );
+}
