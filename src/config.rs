@@ -420,7 +420,11 @@ impl Plan {
             .map(|(above, below)| routes::lies_below(above, below));
         let tls = self.tls.iter().flat_map(|tls| self.warnings_of(tls));
         let remarks = self.remarks.iter().cloned();
-        origins.chain(locks).chain(tls).chain(remarks).collect()
+        let clients = self.clients_near_home();
+        (origins.chain(locks).chain(tls))
+            .chain(clients)
+            .chain(remarks)
+            .collect()
     }
 
     fn warnings_of(&self, tls: &TlsPlan) -> Vec<String> {

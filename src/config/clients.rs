@@ -13,7 +13,7 @@ use toml::Spanned;
 
 use super::accounts::which;
 use super::{AccountTable, Mistakes, Plan};
-use crate::origin::PublicOrigin;
+use crate::origin::{Host, PublicOrigin};
 use crate::route::{AccountName, Client, Holder, LoginAccount, Via};
 use crate::secret::SecretSource;
 use crate::signing::Keyring;
@@ -251,6 +251,43 @@ pub(super) fn judge_keys(keys: &[ClientKey], session: Option<&Keyring>, mistakes
 }
 
 impl Plan {
+    /// Clients' origins to which browsers send the sessions of this gateway too: cookies
+    /// know no port, and a shared domain's go to every host of it.
+    pub(super) fn clients_near_home(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        let domain = self.cookies.domain();
+        let accounts = self.accounts.iter().map(|planned| &planned.account);
+        let clients = accounts.flat_map(|account| {
+            let clients = account.clients().iter();
+            clients.map(move |client| (account, client))
+        });
+        for (account, client) in clients {
+            for origin in &client.origins {
+                let host = origin.host();
+                let why = match domain {
+                    Some(domain) if host.is_within(domain) => {
+                        format!("lies within session.cookie_domain, {domain}")
+                    }
+                    _ if self.answers_at(host) => "is on a host of this gateway".to_owned(),
+                    _ => continue,
+                };
+                all.push(format!(
+                    "accounts.{}.clients ({}): {} {why}, so that browsers send this gateway's sessions there, and whoever runs that \
+                     client can read them; expected a host that shares no cookie with this gateway",
+                    account.name.as_str(),
+                    client.name.as_str(),
+                    origin.as_str()
+                ));
+            }
+        }
+        all
+    }
+
+    fn answers_at(&self, host: &Host) -> bool {
+        let routes = &self.routes;
+        routes.serves(host) || routes.is_callback(host) || routes.facade_at(host).is_some()
+    }
+
     /// Whether no client's key is one of `keys`, which sign sessions. Those of the
     /// file were judged with it.
     ///

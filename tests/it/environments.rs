@@ -1043,3 +1043,49 @@ async fn a_facade_at_a_development_gateway_keeps_its_port() {
         format!("http://wx.dev.test:{port}/connect/oauth2/authorize?appid=x")
     );
 }
+
+#[test]
+fn a_client_to_which_browsers_bring_sessions_is_told() {
+    let files = files();
+    let key = generate_key().unwrap();
+    std::fs::write(files.path().join("client_key"), key.expose()).unwrap();
+    let text = format!(
+        "[server]\nstate_dir = \"state\"\n[session]\n\
+         [accounts.shop]\napp_id = \"wx1234567890abcdef\"\napp_secret = {{ file = \"app_secret\" }}\n\
+         callback_origin = \"https://login.example.com\"\n{}\
+         [[routes]]\nhost = \"a.example.com\"\nupstream = \"http://127.0.0.1:9\"\naccount = \"shop\"\n",
+        client(
+            "dev",
+            &[
+                "http://localhost:3000",
+                "https://a.example.com:8443",
+                "https://login.example.com:8443",
+                "https://dev.example.com",
+                "https://example.com.test"
+            ],
+            "client_key"
+        )
+    );
+    let told = |text: &str| {
+        let plan = Plan::parse(&files.path().join("gateway.toml"), text).unwrap();
+        let mut told = plan.warnings();
+        told.retain(|line| line.starts_with("accounts.shop.clients (dev): "));
+        told
+    };
+    // One for each, in the order of the file.
+    let holds = |found: Vec<String>, origins: &[&str], why: &str| {
+        assert_eq!(found.len(), origins.len(), "{found:#?}");
+        for (line, origin) in found.iter().zip(origins) {
+            assert!(line.contains(&format!("(dev): {origin} {why}")), "{line}");
+        }
+    };
+    let near = [
+        "https://a.example.com:8443",
+        "https://login.example.com:8443",
+        "https://dev.example.com",
+    ];
+    holds(told(&text), &near[..2], "is on a host of this gateway");
+    let shared = "[session]\ncookie_domain = \"example.com\"\n";
+    let text = text.replace("[session]\n", shared);
+    holds(told(&text), &near, "lies within session.cookie_domain");
+}
