@@ -1,8 +1,10 @@
 //! Back from the callback's host: a ticket becomes a session.
 //!
 //! Holds always: a ticket opens a session at the host it was made for, in time,
-//! once, in the browser alone that began the login it belongs to; the session has
-//! the id and the ends of the callback host's, so that both end together. Where
+//! once, in the browser alone that began the login it belongs to. The session has
+//! the id and the ends of the callback host's, so that both end together; for whom
+//! another gateway vouches, as its client knows them, it is a new one with an id and
+//! ends of its own, and a logout on either side ends none on the other. Where
 //! it is not certain that a ticket was not used before, nobody is let in. Whoever
 //! is not logs in anew, at most twice by themselves, and then gets a page. No
 //! address leads anywhere but to a host that has routes of the account.
@@ -263,10 +265,11 @@ impl Callbacks {
         if let Err(error) = self.store.mark(&ticket.key(), USED).await {
             warn!("a ticket that nobody's login fits is not used up: {error}");
         }
-        let home = endpoints::home(&asked.host, &self.routes);
         if self.is_at_home(asked, now) {
-            return Outcome::Go(Reply::redirect(home.as_str()), "already_logged_in");
+            let home = endpoints::home_from(&asked.host, &self.routes);
+            return Outcome::Go(Reply::redirect(&home), "already_logged_in");
         }
+        let home = endpoints::home(&asked.host, &self.routes);
         let counts = self.counts_at(&asked.host);
         if ticket.attempt == 0 {
             counts.logins.add_one(AccountCounts::AGAIN);

@@ -241,3 +241,18 @@ async fn a_proxy_that_asks_is_told_that_the_facade_is_not_its_to_forward() {
         assert_eq!(answer.status, 403, "{target}: {answer:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_of_another_browsers_leads_whoever_is_logged_in_to_an_app() {
+    let world = world().await;
+    let is_ticket = |url: &str| url.contains("/.wxgate/callback/ticket?");
+    let (_, trail) = Traveller::new(world.gateway)
+        .until(&base(), is_ticket)
+        .await;
+    let ticket = trail.last().unwrap().clone();
+    assert!(is_ticket(&ticket) && ticket.contains(HOST), "{trail:#?}");
+    let mut traveller = Traveller::new(world.gateway);
+    way_back(&mut traveller, &base()).await;
+    let answer = traveller.open(&ticket).await;
+    assert_eq!(answer.location(), "http://legacy.test/", "{answer:?}");
+}
