@@ -157,7 +157,10 @@ impl Records<'_> {
         Ok(code)
     }
 
-    /// What `code` stands for, to `app`, once.
+    /// What `code` stands for, to `app`, once. Where the store does not answer behind
+    /// the mark, the app is told -1 and the code is used up all the same: a second try
+    /// gets 40163, and the visitor needs a new code. Taking the mark back instead could
+    /// give tokens to two.
     ///
     /// # Errors
     /// Why it is none.
