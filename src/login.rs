@@ -144,6 +144,7 @@ impl Start<'_> {
             let ask = ClientAsk {
                 origin: self.origin.clone(),
                 ask,
+                kind: wechat.kind().name(),
                 probe: false,
             };
             let (client, ask) = (via.client.as_str(), ask.seal(via)?);

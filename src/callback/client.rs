@@ -41,6 +41,8 @@ pub enum Why {
     OtherVersion,
     /// The ask is for another account.
     OtherAccount,
+    /// It is for an account of another kind.
+    OtherKind,
     /// The origin is not listed.
     Origin,
     /// Too old, or from the future.
@@ -57,6 +59,7 @@ pub struct Refused {
     /// What it asked for, as a holder of its key says.
     origin: Option<PublicOrigin>,
     app_id: Option<String>,
+    kind: Option<&'static str>,
 }
 
 impl Refused {
@@ -67,6 +70,7 @@ impl Refused {
             account: None,
             origin: None,
             app_id: None,
+            kind: None,
         })
     }
 
@@ -82,6 +86,7 @@ impl Refused {
             Why::Key => "client_key_wrong",
             Why::OtherVersion => "client_of_another_version",
             Why::OtherAccount => "client_of_another_account",
+            Why::OtherKind => "client_of_another_kind",
             Why::Origin => "client_origin_not_listed",
             Why::Late => "client_ask_late",
         }
@@ -102,6 +107,10 @@ impl Refused {
             }
             Why::OtherAccount => {
                 "it asks for another appid than this account has: expected the same app_id there, or the client of the account that has it"
+            }
+            Why::OtherKind => {
+                "it has this account as one of another kind: expected the same kind there, in the account's table with via; without one it is \
+                 \"official\""
             }
             Why::Origin => {
                 "this origin is not listed: if it is one of yours, add it to origins of this client; it must stand there as the visitor's \
@@ -127,6 +136,10 @@ impl Opened<'_> {
         if self.account.wechat.app_id().as_str() != self.asked.ask.app_id {
             return Some(Why::OtherAccount);
         }
+        // Else each would take the visitor's browser for one that the other is for.
+        if self.account.wechat.kind().name() != self.asked.kind {
+            return Some(Why::OtherKind);
+        }
         if self.client.origin(&self.asked.origin).is_none() {
             return Some(Why::Origin);
         }
@@ -140,6 +153,7 @@ impl Opened<'_> {
             account: Some(self.account.name.clone()),
             origin: Some(self.asked.origin),
             app_id: Some(self.asked.ask.app_id),
+            kind: Some(self.asked.kind),
         })
     }
 }
@@ -221,6 +235,7 @@ impl Callbacks {
         let verdict = match opened.fault(now) {
             None => Verdict::Good,
             Some(Why::OtherAccount) => Verdict::OtherAccount,
+            Some(Why::OtherKind) => Verdict::OtherKind,
             Some(Why::Late) => Verdict::Late,
             Some(_) => Verdict::OriginNotListed,
         };
@@ -245,8 +260,9 @@ impl Callbacks {
             .app_id
             .as_deref()
             .filter(|_| refused.why == Why::OtherAccount);
+        let kind = refused.kind.filter(|_| refused.why == Why::OtherKind);
         warn!(
-            host = %here, account, client_name, origin, app_id, before,
+            host = %here, account, client_name, origin, app_id, kind, before,
             "another gateway sent a visitor here to log in, and is refused: {}",
             refused.advice()
         );

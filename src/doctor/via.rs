@@ -171,6 +171,11 @@ async fn listed(
             Verdict::OtherAccount => format!(
                 "{via} has another appid for the account of its client \"{name}\"; expected the same app_id in both files"
             ),
+            Verdict::OtherKind => format!(
+                "{via} has the account of its client \"{name}\" as one of another kind than \"{}\"; expected the same kind in both files, in the \
+                 table with via too",
+                account.wechat.kind().name()
+            ),
             Verdict::Late => format!(
                 "{via} takes an ask of this very moment for too old or for one from the future; let both systems keep their clocks right (NTP)"
             ),
@@ -218,6 +223,7 @@ async fn tried(
             attempt: 0,
             made: millis(),
         },
+        kind: account.wechat.kind().name(),
         probe: true,
     };
     let sealed = ask.seal(via).map_err(|error| error.to_string())?;

@@ -38,7 +38,7 @@ pub(super) fn sentence(way: &str, reason: &'static str) -> Option<&'static str> 
             "there is a session, and the route asks for more: the visitor is sent to WeChat for it"
         }
         (_, "no_payer") => {
-            "there is a session, and who the visitor is under the route's pay_account is not known yet: WeChat is asked in silence"
+            "there is a session, and who the visitor is under the route's pay_account is not known yet: WeChat is asked in silence, once a page is opened"
         }
         (_, "payer_without_session") => {
             "the session is gone that the login with pay_account began beside: on to the target, where what is missing begins"
@@ -118,6 +118,9 @@ pub(super) fn sentence(way: &str, reason: &'static str) -> Option<&'static str> 
         }
         (_, "client_of_another_account") => {
             "the client asks for another appid than its account has here"
+        }
+        (_, "client_of_another_kind") => {
+            "the client has the account as one of another kind than it is here"
         }
         (_, "client_origin_not_listed") => {
             "the client asks for an origin that does not stand in its origins"

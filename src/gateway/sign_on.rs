@@ -4,7 +4,9 @@
 //! Holds always: nothing is given but to a host that has routes of the account, or
 //! to an origin that is listed for the client, by an address that opens there alone;
 //! whoever has no session here goes to WeChat as any visitor does, and comes back to
-//! this very ask. Where the ask is for who pays, no session here counts, and none
+//! this very ask. Whoever's browser cannot use the account gets a page and is sent
+//! back by no redirect: the host that asked may take it for another browser, and
+//! would ask again. Where the ask is for who pays, no session here counts, and none
 //! stays.
 
 use std::sync::Arc;
@@ -40,7 +42,7 @@ impl Gateway {
             Err(unasked) => {
                 visit.log.decided(Way::Refused, unasked.reason());
                 return match unasked {
-                    Unasked::Late(host) => self.late(&self.home_of(&host), visit),
+                    Unasked::Late(host) => late(&self.home_of(&host), visit),
                     Unasked::Client(refused) => self.refuse_client(&refused, asked, visit),
                     Unasked::Forged | Unasked::Elsewhere => {
                         self.page(Trouble::BadRequest, asked, &ReturnTo::root(), visit)
@@ -83,11 +85,14 @@ impl Gateway {
         let browser = account.wechat.kind().browser();
         let any = ask.outside && browser == Browser::WeChat;
         if asked.browser() != browser && !any {
-            // An ask that was carried to another browser: its host says what is to be done.
-            visit
-                .log
-                .decided(Way::Endpoint, Trouble::OutsideWeChat.reason());
-            return Reply::redirect(&self.home_of_asking(&asking));
+            // An ask that was carried to another browser, or whose host is told of another.
+            let trouble = match browser {
+                Browser::WeChat => Trouble::OutsideWeChat,
+                Browser::WeCom => Trouble::OutsideWeCom,
+                Browser::Other => Trouble::OpenInBrowser,
+            };
+            visit.log.decided(Way::Refused, trouble.reason());
+            return back(&self.home_of_asking(&asking), trouble, visit);
         }
         let start = login::Start {
             host: &asked.host,
@@ -127,7 +132,7 @@ impl Gateway {
     fn refuse_client(&self, refused: &Refused, asked: &Asked<'_>, visit: &Visit) -> Reply {
         self.callbacks.complain(refused, &asked.host);
         match refused.back() {
-            Some(origin) => self.late(&ReturnTo::root().on(origin), visit),
+            Some(origin) => late(&ReturnTo::root().on(origin), visit),
             None => self.page(Trouble::ClientRefused, asked, &ReturnTo::root(), visit),
         }
     }
@@ -143,23 +148,29 @@ impl Gateway {
         endpoints::home(host, &self.routes).on(&self.routes.origin(host))
     }
 
-    /// Not sent back by itself: where two machines' clocks differ, that would go on
-    /// for ever.
-    fn late(&self, home: &str, visit: &Visit) -> Reply {
-        let page = Page {
-            trouble: Trouble::SignOnFailed,
-            onward: Onward::Again(home),
-            address: None,
-            fragment: None,
-            retry_after: None,
-            errcode: None,
-            request_id: visit.request_id.as_str(),
-        };
-        page.reply()
-    }
-
     fn no_randomness(&self, asked: &Asked<'_>, visit: &mut Visit) -> Reply {
         visit.log.decided(Way::Refused, "no_randomness");
         self.page(Trouble::Internal, asked, &ReturnTo::root(), visit)
     }
+}
+
+/// Not sent back by itself: where two machines' clocks differ, that would go on
+/// for ever.
+fn late(home: &str, visit: &Visit) -> Reply {
+    back(home, Trouble::SignOnFailed, visit)
+}
+
+/// A page of `trouble` that leads to `home`, where the ask came from.
+fn back(home: &str, trouble: Trouble, visit: &Visit) -> Reply {
+    let elsewhere = trouble.leads_elsewhere();
+    let page = Page {
+        trouble,
+        onward: Onward::Again(home),
+        address: elsewhere.then_some(home),
+        fragment: None,
+        retry_after: None,
+        errcode: None,
+        request_id: visit.request_id.as_str(),
+    };
+    page.reply()
 }

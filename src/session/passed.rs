@@ -3,7 +3,8 @@
 //!
 //! Holds always: what is passed names no session, holds no token and opens none
 //! here; whoever receives it opens a session of their own, with an id, a place and
-//! limits of their own. What is received was sealed by the gateway that holds the
+//! limits of their own; a visitor is received for an account of the kind that told
+//! of them, and for no other: a member's userid is no openid. What is received was sealed by the gateway that holds the
 //! account's secret: see `signon`.
 
 use serde::{Deserialize, Serialize};
@@ -12,11 +13,13 @@ use super::{Now, SNAPSHOT_LIFE, Session, Sessions, VisitorWire, person};
 use crate::origin::Host;
 use crate::route::LoginAccount;
 use crate::signing;
-use crate::wechat::{Scope, UnionId, Visitor};
+use crate::wechat::{Kind, Scope, UnionId, Visitor};
 
 #[derive(Serialize, Deserialize)]
 struct PassedWire<'a> {
     app_id: &'a str,
+    /// The name of the account's kind: an app's number is not known there.
+    kind: &'a str,
     visitor: VisitorWire<'a>,
     unionid: Option<&'a str>,
     nickname: Option<&'a str>,
@@ -32,6 +35,7 @@ struct PassedWire<'a> {
 /// A visitor whom another gateway vouches for.
 pub struct Passed {
     app_id: String,
+    kind: &'static str,
     visitor: Visitor,
     unionid: Option<UnionId>,
     nickname: Option<String>,
@@ -47,6 +51,7 @@ impl Passed {
     pub(crate) fn pack(session: &Session) -> Vec<u8> {
         let wire = PassedWire {
             app_id: &session.app_id,
+            kind: session.kind.name(),
             visitor: (&session.visitor).into(),
             unionid: session.unionid.as_ref().map(UnionId::as_str),
             nickname: session.nickname.as_deref(),
@@ -65,6 +70,7 @@ impl Passed {
         let unionid = wire.unionid.map(|id| UnionId::try_from(id.to_owned()));
         Some(Self {
             app_id: wire.app_id.to_owned(),
+            kind: Kind::known_name(wire.kind)?,
             visitor: Visitor::try_from(wire.visitor).ok()?,
             unionid: unionid.transpose().ok()?,
             nickname: wire.nickname.map(str::to_owned),
@@ -90,7 +96,8 @@ impl Sessions {
         account: &LoginAccount,
         now: Now,
     ) -> Result<Option<Session>, getrandom::Error> {
-        if account.wechat.app_id().as_str() != passed.app_id {
+        let kind = account.wechat.kind();
+        if account.wechat.app_id().as_str() != passed.app_id || kind.name() != passed.kind {
             return Ok(None);
         }
         let mut id = [0; 16];
@@ -105,7 +112,7 @@ impl Sessions {
             id,
             place: self.place(host).to_owned(),
             app_id: passed.app_id,
-            kind: account.wechat.kind(),
+            kind,
             visitor: passed.visitor,
             unionid: passed.unionid,
             nickname: passed.nickname,
@@ -126,6 +133,7 @@ impl Sessions {
 mod tests {
     use super::super::tests::{account, session, sessions};
     use super::*;
+    use crate::wechat::{AgentId, UserId};
 
     #[test]
     fn what_is_passed_is_who_the_visitor_is_and_opens_another_session() {
@@ -163,5 +171,33 @@ mod tests {
         assert!(here.read(lines(), &host, &account, now).is_err());
         let other = super::super::tests::account("wxbbbbbbbbbbbbbbbb");
         assert!(receive(&other).is_none());
+        // Nor is it of an account of another kind, whatever its appid.
+        let app = AgentId::ELSEWHERE;
+        for kind in [Kind::Website, Kind::WeCom(app)] {
+            let other = super::super::tests::account_of("wxaaaaaaaaaaaaaaaa", kind);
+            assert!(receive(&other).is_none());
+        }
+    }
+
+    #[test]
+    fn a_corps_member_is_received_as_one_alone() {
+        use super::super::tests::account_of;
+        let there = sessions(None);
+        let userid = UserId::try_from("Li.Ming".to_owned()).unwrap();
+        let made = Session {
+            kind: Kind::WeCom(AgentId::parse("1000002").unwrap()),
+            visitor: Visitor::Member(userid),
+            ..session("shop.example.com", 1_000)
+        };
+        let bytes = Passed::pack(&made);
+        let host = Host::new("dev.example.com").unwrap();
+        let received = |kind| {
+            let passed = Passed::unpack(&bytes).unwrap();
+            let account = account_of("wxaaaaaaaaaaaaaaaa", kind);
+            there.receive(passed, &host, &account, 2_000).unwrap()
+        };
+        let member = received(Kind::WeCom(AgentId::ELSEWHERE)).unwrap();
+        assert!(member.visitor == made.visitor);
+        assert!(received(Kind::Official).is_none() && received(Kind::Website).is_none());
     }
 }

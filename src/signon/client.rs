@@ -14,9 +14,10 @@ use crate::origin::PublicOrigin;
 use crate::route::{AccountName, Via};
 use crate::session::{Millis, Passed, Session};
 use crate::signing::{self, Keyring, Purpose, SealError};
+use crate::wechat::Kind;
 
 /// How gateways of this version speak: the two may be of different ones.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Whom the query of an address names as the client that asks.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,6 +50,9 @@ pub struct ClientAsk {
     pub origin: PublicOrigin,
     /// What is asked.
     pub ask: Ask,
+    /// What kind of account it is there, by its name: an app's number is not known
+    /// there.
+    pub kind: &'static str,
     /// Whether nobody comes along, and only the answer is wanted.
     pub probe: bool,
 }
@@ -56,6 +60,7 @@ pub struct ClientAsk {
 #[derive(Serialize, Deserialize)]
 struct ClientAskWire<'a> {
     origin: &'a str,
+    kind: &'a str,
     probe: bool,
     ask: AskWire<'a>,
 }
@@ -77,6 +82,7 @@ impl ClientAsk {
     pub fn seal(&self, via: &Via) -> Result<String, SealError> {
         let wire = ClientAskWire {
             origin: self.origin.as_str(),
+            kind: self.kind,
             probe: self.probe,
             ask: self.ask.wire(),
         };
@@ -107,11 +113,13 @@ impl ClientAsk {
     fn read(binding: Binding, payload: &[u8]) -> Option<Self> {
         let (version, wire): (u8, ClientAskWire<'_>) = signing::whole(payload)?;
         let origin = PublicOrigin::try_from(wire.origin.to_owned()).ok()?;
+        let kind = Kind::known_name(wire.kind)?;
         let ask = Ask::of_wire(wire.ask, binding)?;
         let agrees = version == VERSION && ask.host == *origin.host();
         agrees.then_some(Self {
             origin,
             ask,
+            kind,
             probe: wire.probe,
         })
     }
@@ -197,6 +205,8 @@ pub enum Verdict {
     Late,
     /// It speaks otherwise.
     OtherVersion,
+    /// The client has its account as one of another kind.
+    OtherKind,
 }
 
 impl Verdict {
@@ -259,18 +269,23 @@ mod tests {
         };
         let origin = PublicOrigin::try_from("http://h.example:3000".to_owned()).unwrap();
         let ask = ask(&state());
-        let wire = |origin| ClientAskWire {
+        let wire = |origin, kind| ClientAskWire {
             origin,
+            kind,
             probe: false,
             ask: ask.wire(),
         };
-        let payload = |version: u8, origin| postcard::to_stdvec(&(version, wire(origin))).unwrap();
+        let of_kind = |version: u8, origin, kind| {
+            postcard::to_stdvec(&(version, wire(origin, kind))).unwrap()
+        };
+        let payload = |version, origin| of_kind(version, origin, "official");
         let good = payload(VERSION, origin.as_str());
         assert_eq!(of(&good), Ok(()));
         for other in [
             payload(VERSION + 1, origin.as_str()),
             payload(VERSION, "http://other.example:3000"),
             payload(VERSION, "h.example"),
+            of_kind(VERSION, origin.as_str(), "other"),
             [&good[..], b"more"].concat(),
             good[..good.len() - 1].to_vec(),
             Vec::new(),

@@ -43,6 +43,14 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// What `gateway.toml` calls them.
+    const NAMES: [&str; 3] = ["official", "website", "wecom"];
+
+    /// The one of these names that `text` is.
+    pub fn known_name(text: &str) -> Option<&'static str> {
+        Self::NAMES.into_iter().find(|name| *name == text)
+    }
+
     /// As `gateway.toml` calls it.
     pub fn name(self) -> &'static str {
         match self {
@@ -127,6 +135,18 @@ mod tests {
         assert_eq!(of("Mozilla/5.0 Chrome/120"), Browser::Other);
         assert_eq!(of(""), Browser::Other);
         assert_eq!(Browser::of(b"\xff MicroMessenger"), Browser::WeChat);
+    }
+
+    #[test]
+    fn every_kinds_name_is_known() {
+        for kind in [
+            Kind::Official,
+            Kind::Website,
+            Kind::WeCom(AgentId::ELSEWHERE),
+        ] {
+            assert_eq!(Kind::known_name(kind.name()), Some(kind.name()));
+        }
+        assert_eq!(Kind::known_name("Official"), None);
     }
 
     #[test]

@@ -584,6 +584,9 @@ async fn an_ask_that_is_none_of_a_clients_is_refused_and_sent_nowhere() {
         wrong.push(ask_of("dev", &other.seal(&two.via).unwrap()));
     }
     let mut other = asked().await;
+    other.kind = "website";
+    wrong.push(ask_of("dev", &other.seal(&two.via).unwrap()));
+    let mut other = asked().await;
     other.ask.app_id = CLUB.to_owned();
     wrong.push(ask_of("dev", &other.seal(&two.via).unwrap()));
     // Two hosts in one.
@@ -792,10 +795,12 @@ async fn scripts_forms_and_other_browsers_are_answered_with_the_port() {
     outside.agent = DESKTOP;
     let answer = outside.open(&two.url("/x")).await;
     assert!(answer.status == 403 && answer.text().contains(&two.url("/x")));
-    // An ask that was carried there goes back to its origin, which says so.
+    // An ask that was carried there is no way in either: the page leads to its origin.
     let ask = two.traveller().open(&two.url("/x")).await;
     let (answer, trail) = outside.visit(ask.location()).await;
-    assert_eq!((answer.status, trail), (403, vec![two.url("/")]));
+    assert_eq!((answer.status, trail), (403, Vec::new()));
+    assert!(answer.text().contains("Please open in WeChat"));
+    assert_eq!(link(&answer), two.url("/"));
     // Where the route there sends any browser to WeChat, this is what is done.
     let (_, trail) = outside.visit(&two.url("/any/x")).await;
     assert!(
@@ -1088,4 +1093,41 @@ fn a_client_to_which_browsers_bring_sessions_is_told() {
     let shared = "[session]\ncookie_domain = \"example.com\"\n";
     let text = text.replace("[session]\n", shared);
     holds(told(&text), &near, "lies within session.cookie_domain");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_with_the_account_as_another_kind_ends_on_a_page_with_every_browser() {
+    let two = Two::with(Changes {
+        dev: &[
+            ("client = \"dev\"", "kind = \"website\"\nclient = \"dev\""),
+            ("outside_wechat = \"redirect\"", ""),
+            ("snapshot = \"read_only\"", ""),
+        ],
+        ..Changes::default()
+    })
+    .await;
+    let mut known = two.traveller();
+    known.visit("http://a.test/").await;
+    for agent in [DESKTOP, crate::client::WECHAT] {
+        for start in [two.traveller(), known.clone()] {
+            let mut browser = Traveller { agent, ..start };
+            let (page, trail) = browser.visit(&two.url("/x")).await;
+            assert!(trail.len() <= 1, "to and fro: {trail:#?}");
+            assert_eq!(page.status, 403, "{page:?}");
+            // An ordinary browser was sent on, and is refused there.
+            assert_eq!(refuses(&page), agent == DESKTOP, "{}", page.text());
+        }
+    }
+    assert_eq!(two.authorizes(), 1);
+    // And a ticket for it is none.
+    let session = two.session().await;
+    let mut browser = two.traveller();
+    browser.agent = DESKTOP;
+    let answer = browser.open(&two.url("/x")).await;
+    let Via { client, key } = &two.via;
+    let asked = ClientAsk::of_query(key, client, query(answer.location())).unwrap();
+    let made = asked.ask.made;
+    let sealed = ClientTicket::seal(key, client, &two.origin, &asked.ask, &session, made);
+    let ticket = two.url(&format!("/.wxgate/callback/ticket?t={}", sealed.unwrap()));
+    assert!(!sets_a_session(&browser.open(&ticket).await));
 }

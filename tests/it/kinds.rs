@@ -559,11 +559,15 @@ async fn other_hosts_sign_on_with_the_account_of_the_browser() {
         assert!(told(&world).get(name).is_some(), "{}", told(&world));
     }
     // An ask that was carried to another kind of browser leads to no page of
-    // WeChat's that could only fail: its host says what is to be done.
+    // WeChat's that could only fail, nor to and fro, should its host take the browser
+    // for another.
     let ask = traveller(&world, DESKTOP).open("http://a.test/").await;
     let answer = traveller(&world, WECHAT).open(ask.location()).await;
-    assert_eq!(answer.status, 302, "{answer:?}");
-    assert_eq!(answer.location(), "http://a.test/");
+    assert_eq!(answer.status, 403, "{answer:?}");
+    assert!(answer.value("location").is_none());
+    let text = answer.text();
+    assert!(text.contains("Please open in a browser"), "{text}");
+    assert!(text.contains("href=\"http://a.test/\""), "{text}");
     // What is asked for crosses too: a session without a unionid gets no ticket.
     let mut browser = traveller(&world, WECHAT);
     let (answer, _) = agreeing(&world, &mut browser, "http://a.test/").await;

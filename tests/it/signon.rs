@@ -545,12 +545,14 @@ async fn scripts_and_forms_are_told_where_to_log_in() {
     outside.agent = crate::client::DESKTOP;
     let page = outside.open("http://a.test/x").await;
     assert!(page.status == 403 && page.text().contains("http://a.test/x"));
-    // An ask that was carried there goes back to its host, which says so.
+    // An ask that was carried there is no way in either: the page leads to its host.
     let ask = Traveller::new(world.gateway).open("http://a.test/x").await;
     let (page, trail) = outside.visit(ask.location()).await;
-    assert_eq!(
-        (page.status, trail),
-        (403, vec!["http://a.test/".to_owned()])
+    assert_eq!((page.status, trail), (403, Vec::new()));
+    let text = page.text();
+    assert!(
+        text.contains("Please open in WeChat") && text.contains("href=\"http://a.test/\""),
+        "{text}"
     );
 }
 

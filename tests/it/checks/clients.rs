@@ -57,6 +57,7 @@ static SEALED: LazyLock<Sealed> = LazyLock::new(|| {
             attempt: 0,
             made: NOW * 1000,
         },
+        kind: "official",
         probe: false,
     };
     let cookie = format!("{}={}", account.session_cookie, session_token(&sessions));

@@ -301,6 +301,21 @@ async fn the_doctor_tells_what_a_visitor_would_meet() {
     ] {
         assert!(told.contains(&line), "{line} in:\n{told}");
     }
+    // An account of another kind, with routes that such a one can have.
+    let file = site.files[1].path().join("gateway.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let other = ["outside_wechat = \"redirect\"", "snapshot = \"read_only\""];
+    let other = other.iter().fold(text.clone(), |text, line| {
+        assert!(text.contains(line), "{line}");
+        text.replace(line, "")
+    });
+    let other = other.replacen("client =", "kind = \"website\"\nclient =", 1);
+    std::fs::write(site.files[1].path().join("looked_at.toml"), other).unwrap();
+    let (code, told) = run(site.files[1].path(), &["doctor"]).await;
+    assert!(
+        code == 1 && told.contains("as one of another kind than \"website\""),
+        "{told}"
+    );
     // Something else that answers there.
     let app = format!("via = \"http://{}\"", site.app.addr);
     let (_, told) = site
@@ -385,7 +400,10 @@ async fn a_try_is_answered_for_whoever_has_the_key() {
     elsewhere.ask.host = elsewhere.origin.host().clone();
     let mut account = asked();
     account.ask.app_id = "wxother".to_owned();
+    let mut kind = asked();
+    kind.kind = "wecom";
     for (asked, verdict) in [
+        (kind, Verdict::OtherKind),
         (late, Verdict::Late),
         (elsewhere, Verdict::OriginNotListed),
         (account, Verdict::OtherAccount),
