@@ -11,6 +11,7 @@ mod facade;
 mod keys;
 mod mistakes;
 mod names;
+mod origins;
 mod pay;
 mod resolve;
 mod routes;

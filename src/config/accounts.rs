@@ -28,6 +28,8 @@ pub struct PlannedAccount {
     pub verify_files: Vec<VerifyFile>,
     /// Whether it may break WeChat's rules for callbacks.
     pub sandbox: bool,
+    /// Where its callback_origin stands in the file, if it has one.
+    pub(super) origin_place: Option<Range<usize>>,
 }
 
 /// The accounts of `tables`, but for those with mistakes.
@@ -73,6 +75,7 @@ pub(super) fn plan_accounts(
                 .map(Spanned::into_inner)
                 .unwrap_or_default(),
             sandbox: table.sandbox,
+            origin_place: table.callback_origin.as_ref().map(Spanned::span),
         });
     }
     accounts

@@ -16,6 +16,7 @@ use super::clients::judge_keys;
 use super::facade::{self, plan_facade};
 use super::keys::state_dir;
 use super::mistakes::Declared;
+use super::origins::judge_origins;
 use super::routes::{Around, plan_route};
 use super::tls::{TlsPlan, plan_tls};
 use super::{File, LogTable, Mistakes, RouteTable, ServerTable};
@@ -169,6 +170,7 @@ pub(super) fn resolve(
         .into_iter()
         .filter_map(|table| plan_route(table, &around, &mut remarks, mistakes))
         .collect();
+    judge_origins(&planned, &routes, facade.as_ref(), mistakes);
     if !mistakes.is_empty() {
         return None;
     }

@@ -40,6 +40,7 @@ mod kinds;
 mod limits;
 mod login;
 mod metrics;
+mod origins;
 mod pages;
 mod pay;
 mod properties;
