@@ -419,10 +419,14 @@ impl Plan {
         let locks = locks
             .iter()
             .map(|(above, below)| routes::lies_below(above, below));
+        let paid = self.routes.paid_below_unpaid();
+        let paid = paid
+            .iter()
+            .map(|(above, below)| pay::lies_below(above, below));
         let tls = self.tls.iter().flat_map(|tls| self.warnings_of(tls));
         let remarks = self.remarks.iter().cloned();
         let clients = self.clients_near_home();
-        (origins.chain(locks).chain(tls))
+        (origins.chain(locks).chain(paid).chain(tls))
             .chain(clients)
             .chain(remarks)
             .collect()

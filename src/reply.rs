@@ -83,7 +83,16 @@ impl Reply {
     /// send its visitor. `msg` says the same as `message`, for pages written
     /// after WeChat's examples look for that name.
     pub fn login_required(login_url: &str) -> Self {
-        let message = "请先登录 / login required";
+        Self::refused_until(login_url, "请先登录 / login required")
+    }
+
+    /// The same for whoever has a session, where it is not known yet who pays.
+    pub fn payer_required(login_url: &str) -> Self {
+        let message = "支付前还需一步登录 / one more login before the payment";
+        Self::refused_until(login_url, message)
+    }
+
+    fn refused_until(login_url: &str, message: &str) -> Self {
         Self::json(
             StatusCode::UNAUTHORIZED,
             &json!({"code": 401, "message": message, "msg": message, "login_url": login_url}),

@@ -560,6 +560,24 @@ impl Routes {
         pairs
     }
 
+    /// Routes with a `pay_account` below one with a login and another or none, as
+    /// pairs (above, below).
+    pub fn paid_below_unpaid(&self) -> Vec<(&Route, &Route)> {
+        let pays = |route: &Route| (route.pay_account.as_ref()).map(|account| account.name.clone());
+        let mut pairs: Vec<(&Route, &Route)> = (self.sites.values())
+            .flat_map(|site| site.routes.values().map(move |below| (site, below)))
+            .filter(|(_, below)| below.pay_account.is_some() && below.auth == Auth::Required)
+            .filter_map(|(site, below)| {
+                let (parent, _) = below.path.prefix().rsplit_once('/')?;
+                let above = site.longest_prefix(&site.routes, parent)?;
+                let apart = above.auth != Auth::None && pays(above) != pays(below);
+                apart.then_some((&**above, &**below))
+            })
+            .collect();
+        pairs.sort_by_key(|(_, below)| (below.host.to_string(), below.path.clone()));
+        pairs
+    }
+
     /// The file that WeChat asks for at `path`, on any host.
     pub fn verify_file(&self, path: &str) -> Option<&VerifyFile> {
         self.verify_files.get(path)

@@ -9,7 +9,7 @@ use super::mistakes::Declared;
 use super::resolve::Accounts as Known;
 use super::routes::unknown_account;
 use super::{Mistakes, RouteTable};
-use crate::route::{Accounts, Auth, LoginAccount, OutsideWeChat};
+use crate::route::{Accounts, Auth, LoginAccount, OutsideWeChat, Route};
 use crate::wechat::{Browser, Kind};
 
 /// The account under which visitors of the route in `table` pay, whose accounts are
@@ -66,4 +66,17 @@ pub(super) fn plan_pay_account(
         ));
     }
     Ok(Some(Arc::clone(pays)))
+}
+
+/// What is said where the pages above a route with a `pay_account` make no second login,
+/// or another.
+pub(super) fn lies_below(above: &Route, below: &Route) -> String {
+    let pays = (below.pay_account.as_ref()).map_or("", |account| account.name.as_str());
+    let (upper, path) = (above.path.as_str(), below.path.as_str());
+    format!(
+        "{host}{path} has pay_account = \"{pays}\" and lies below {host}{upper}, which has not: a form or script of a page there that orders at \
+         {path} is refused once, until its visitor has made the second login; let the page that orders lie on a route with \
+         pay_account = \"{pays}\" too",
+        host = below.host
+    )
 }

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::browser::{elsewhere, login_account, need_of};
 use super::decide::{Decision, Permit};
-use super::pay::WITHOUT_PAYER;
+use super::pay::{NO_PAYER, WITHOUT_PAYER};
 use super::{Gateway, Visit};
 use crate::access_log::Way;
 use crate::callback::{Outcome, Shown};
@@ -116,7 +116,10 @@ impl Gateway {
             }
             Decision::LoginRequired(reason) => {
                 visit.log.decided(Way::Refused, reason);
-                self.login_required(asked)
+                match reason {
+                    NO_PAYER => Reply::payer_required(&self.login_url(asked)),
+                    _ => self.login_required(asked),
+                }
             }
             // None of these is turned down; should one come here, it goes nowhere.
             Decision::Own(_)
@@ -416,8 +419,13 @@ impl Gateway {
             .fold(reply, |reply, cookie| reply.with_cookie(cookie))
     }
 
-    /// 401 with the address to log in at: it leads back to the page that asked.
+    /// 401 with the address to log in at.
     fn login_required(&self, asked: &Asked<'_>) -> Reply {
+        Reply::login_required(&self.login_url(asked))
+    }
+
+    /// Where to log in for `asked`: it leads back to the page that asked.
+    fn login_url(&self, asked: &Asked<'_>) -> String {
         let origin = self.routes.origin_of(asked);
         let page = asked
             .page_of(origin.as_str())
@@ -436,11 +444,8 @@ impl Gateway {
             }
             _ => None,
         };
-        Reply::login_required(&format!(
-            "{}{}",
-            origin.as_str(),
-            endpoints::login_path_for(&page, wanted.as_ref())
-        ))
+        let path = endpoints::login_path_for(&page, wanted.as_ref());
+        format!("{}{path}", origin.as_str())
     }
 
     fn keeps_fragment(&self, asked: &Asked<'_>) -> bool {
@@ -470,9 +475,10 @@ impl Gateway {
         };
         let onward = match trouble {
             Trouble::ConfirmLogout => Onward::Post("/.wxgate/logout"),
-            Trouble::SessionEnded | Trouble::AskConsent | Trouble::KeepFragment => {
-                Onward::Link(&login)
-            }
+            Trouble::SessionEnded
+            | Trouble::NoPayer
+            | Trouble::AskConsent
+            | Trouble::KeepFragment => Onward::Link(&login),
             Trouble::SnapshotReadOnly => Onward::Again(&login),
             trouble if trouble.leads_elsewhere() => Onward::Reload(&again),
             Trouble::AppDown

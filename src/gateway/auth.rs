@@ -156,7 +156,8 @@ impl Gateway {
         let (reason, cured) = match decision {
             Decision::Login(_, reason) | Decision::LoginRequired(reason) => (*reason, true),
             Decision::Refuse(trouble, reason) => {
-                let cured = trouble.leads_elsewhere() || *trouble == Trouble::SessionEnded;
+                let cured = trouble.leads_elsewhere()
+                    || matches!(trouble, Trouble::SessionEnded | Trouble::NoPayer);
                 (*reason, cured)
             }
             Decision::MethodNotAllowed(_) => ("method", false),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::Gateway;
 use super::decide::{Away, Decision, Permit, turn_away};
 use crate::login::Opens;
+use crate::reply::Trouble;
 use crate::request::Asked;
 use crate::route::{Auth, LoginAccount, Need, Route};
 use crate::session::{Carried, Now, Session};
@@ -39,6 +40,10 @@ impl Gateway {
                     let opens = Opens::Payer(*session.id());
                     return match turn_away(asked, route, pays, Need::OPENID, NO_PAYER) {
                         Decision::Login(away, why) => Decision::Login(Away { opens, ..away }, why),
+                        // The session is as good as before.
+                        Decision::Refuse(Trouble::SessionEnded, why) => {
+                            Decision::Refuse(Trouble::NoPayer, why)
+                        }
                         other => other,
                     };
                 }

@@ -64,6 +64,8 @@ pub enum Trouble {
     GrantedLess,
     /// A form was sent after the session had ended.
     SessionEnded,
+    /// A form was sent to a route with `pay_account` before it is known who pays.
+    NoPayer,
     /// `logout` was opened as a page.
     ConfirmLogout,
     /// The visitor has logged out.
@@ -449,6 +451,17 @@ impl Trouble {
                     "What you just sent was not delivered. Go back to copy it, log in again, and send it once more.",
                 ),
             ),
+            Self::NoPayer => (
+                S::UNAUTHORIZED,
+                (
+                    "支付前还需一步",
+                    "您的登录仍然有效，但支付还需要确认一次您的微信身份，刚才提交的内容没有送达。请返回复制内容，继续完成这一步后再提交。",
+                ),
+                (
+                    "One more step before the payment",
+                    "You are logged in, but to pay, WeChat must be asked once more who you are; what you just sent was not delivered. Go back to copy it, continue to make this step, and send it once more.",
+                ),
+            ),
             Self::ConfirmLogout => (
                 S::METHOD_NOT_ALLOWED,
                 ("退出登录", "确定要退出登录吗？"),
@@ -667,6 +680,7 @@ impl Trouble {
             Self::Snapshot => "snapshot_visitor",
             Self::GrantedLess => "granted_less",
             Self::SessionEnded => "session_ended",
+            Self::NoPayer => "no_payer",
             Self::ConfirmLogout => "confirm_logout",
             Self::LoggedOut => "logged_out",
             Self::AppDown => "app_down",

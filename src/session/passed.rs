@@ -18,7 +18,7 @@ use crate::wechat::{Kind, Scope, UnionId, Visitor};
 #[derive(Serialize, Deserialize)]
 struct PassedWire<'a> {
     app_id: &'a str,
-    /// The name of the account's kind: an app's number is not known there.
+    /// The name of the account's kind.
     kind: &'a str,
     visitor: VisitorWire<'a>,
     unionid: Option<&'a str>,
@@ -172,7 +172,7 @@ mod tests {
         let other = super::super::tests::account("wxbbbbbbbbbbbbbbbb");
         assert!(receive(&other).is_none());
         // Nor is it of an account of another kind, whatever its appid.
-        let app = AgentId::ELSEWHERE;
+        let app = AgentId::parse("1000002").unwrap();
         for kind in [Kind::Website, Kind::WeCom(app)] {
             let other = super::super::tests::account_of("wxaaaaaaaaaaaaaaaa", kind);
             assert!(receive(&other).is_none());
@@ -196,7 +196,7 @@ mod tests {
             let account = account_of("wxaaaaaaaaaaaaaaaa", kind);
             there.receive(passed, &host, &account, 2_000).unwrap()
         };
-        let member = received(Kind::WeCom(AgentId::ELSEWHERE)).unwrap();
+        let member = received(made.kind).unwrap();
         assert!(member.visitor == made.visitor);
         assert!(received(Kind::Official).is_none() && received(Kind::Website).is_none());
     }

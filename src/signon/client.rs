@@ -50,8 +50,7 @@ pub struct ClientAsk {
     pub origin: PublicOrigin,
     /// What is asked.
     pub ask: Ask,
-    /// What kind of account it is there, by its name: an app's number is not known
-    /// there.
+    /// What kind of account it is there, by its name.
     pub kind: &'static str,
     /// Whether nobody comes along, and only the answer is wanted.
     pub probe: bool,

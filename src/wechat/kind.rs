@@ -142,7 +142,7 @@ mod tests {
         for kind in [
             Kind::Official,
             Kind::Website,
-            Kind::WeCom(AgentId::ELSEWHERE),
+            Kind::WeCom(AgentId(1_000_002)),
         ] {
             assert_eq!(Kind::known_name(kind.name()), Some(kind.name()));
         }

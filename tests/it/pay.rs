@@ -493,6 +493,13 @@ async fn scripts_and_forms_are_told_where_to_log_in_and_come_back() {
         .ask("POST", world.gateway, "/order/add", &script, b"a=b")
         .await;
     assert_eq!((answer.status, world.app.seen().len()), (401, before));
+    let told = answer.json();
+    assert!(told["message"] == told["msg"] && told["code"] == 401);
+    let message = told["message"].as_str().unwrap();
+    assert!(
+        message.contains("one more login before the payment"),
+        "{message}"
+    );
     let login = answer.json()["login_url"].as_str().unwrap().to_owned();
     let (answer, trail) = browser.visit_url(&login).await;
     assert_eq!(answer.status, 200, "{trail:#?}");
@@ -508,6 +515,8 @@ async fn scripts_and_forms_are_told_where_to_log_in_and_come_back() {
     let answer = fresh
         .ask("POST", world.gateway, "/order/add", &script, b"a=b")
         .await;
+    let message = answer.json()["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("login required"), "{message}");
     let login = answer.json()["login_url"].as_str().unwrap().to_owned();
     let (_, trail) = fresh.visit_url(&login).await;
     assert_eq!((trail.last().unwrap(), asked_wechat(&trail)), (&page, 2));
@@ -523,11 +532,24 @@ async fn scripts_and_forms_are_told_where_to_log_in_and_come_back() {
     assert_eq!(answer.status, 401);
     let text = answer.text();
     assert!(text.contains("/.wxgate/login?to=%2Forder%2Fadd"), "{text}");
-    let (answer, _) = browser
+    // The session is as good as before, and nobody is told that it has ended.
+    assert!(text.contains("One more step before the payment"), "{text}");
+    assert!(!text.contains("has ended"), "{text}");
+    let (answer, trail) = browser
         .visit(world.gateway, "/.wxgate/login?to=%2Forder%2Fadd")
+        .await;
+    assert_eq!((answer.status, asked_wechat(&trail)), (200, 1));
+    assert_told(&world, OPENID);
+    let answer = browser
+        .ask("POST", world.gateway, "/order/add", &form, b"a=b")
         .await;
     assert_eq!(answer.status, 200);
     assert_told(&world, OPENID);
+    // Whoever has no session is told so.
+    let answer = Browser::new(WECHAT)
+        .ask("POST", world.gateway, "/order/add", &form, b"a=b")
+        .await;
+    assert!(answer.status == 401 && answer.text().contains("Your login has ended"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -1321,4 +1343,49 @@ fn a_pay_account_that_tells_nothing_is_a_mistake() {
     assert!(good.routes.is_callback(&host("club.example.com")));
     assert!(good.routes.is_callback(&host("shop.example.com")));
     assert!(!good.routes.is_callback(&host("twin.example.com")));
+}
+
+#[test]
+fn a_page_that_orders_where_nobody_is_asked_who_pays_is_told_of() {
+    let files = files();
+    let warnings = |above: &str, below: &str| {
+        let account = |name: &str, id: &str| {
+            format!(
+                "[accounts.{name}]\napp_id = \"{id}\"\napp_secret = {{ file = \"app_secret\" }}\n\
+                 callback_origin = \"https://{name}.example.com\"\n"
+            )
+        };
+        let route = |path: &str, keys: &str| {
+            format!(
+                "[[routes]]\nhost = \"x.example.com\"\npath = \"{path}\"\nupstream = \"http://127.0.0.1:1\"\n{keys}\n"
+            )
+        };
+        let text = [
+            "[server]\nstate_dir = \"state\"\n",
+            &account("shop", "wx1234567890abcdef"),
+            &account("club", CLUB),
+            &account("other", "wx2234567890abcdef"),
+            &route("/", above),
+            &route("/order", below),
+        ]
+        .concat();
+        let path: &Path = &files.path().join("gateway.toml");
+        let plan = Plan::parse(path, &text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        plan.warnings().concat()
+    };
+    let shop = "account = \"shop\"";
+    let pays = "account = \"shop\"\npay_account = \"club\"";
+    let told = "x.example.com/order has pay_account = \"club\" and lies below x.example.com/, which has not: ";
+    for above in [shop, "account = \"shop\"\npay_account = \"other\""] {
+        assert!(warnings(above, pays).contains(told), "{above}");
+    }
+    for (above, below) in [
+        (pays, pays),
+        (shop, shop),
+        (pays, shop),
+        ("auth = \"none\"", pays),
+    ] {
+        let told = warnings(above, below);
+        assert!(!told.contains("pay_account"), "{above} {below}: {told}");
+    }
 }
