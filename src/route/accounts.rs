@@ -76,14 +76,14 @@ impl Accounts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::tests::account;
+    use crate::route::tests::account;
 
     #[test]
     fn accounts_are_the_same_with_the_same_names_in_the_same_order() {
         let named = |name: &&str| {
             Arc::new(LoginAccount {
                 name: (*name).to_owned().try_into().unwrap(),
-                ..account("wxaaaaaaaaaaaaaaaa")
+                ..account()
             })
         };
         let all = |names: &[&str]| Accounts(names.iter().map(named).collect());

@@ -29,7 +29,7 @@ fn route(host: &str, path: &str, auth: Auth) -> Route {
     }
 }
 
-fn account() -> LoginAccount {
+pub(super) fn account() -> LoginAccount {
     use crate::wechat::account::{API_BASE_URL, BaseUrl, OPEN_BASE_URL, Parts};
     LoginAccount {
         name: "shop".to_owned().try_into().unwrap(),
