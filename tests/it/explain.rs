@@ -311,7 +311,7 @@ async fn what_is_explained_is_what_the_gateway_does() {
         case("GET", "/x", (login, "no_session")).at("a.test"),
         case("GET", &ask, (login, "sign_on")),
         case("GET", &ask, (endpoint, "ticket_given")).carrying(&session),
-        case("GET", &ask, (endpoint, "outside_wechat")).from(DESKTOP),
+        case("GET", &ask, (refused, "outside_wechat")).from(DESKTOP),
         case("GET", &ask, (refused, "ask_of_another_place")).at("a.test"),
         case("GET", "/.wxgate/sign-on?ask=x", (refused, "ask_forged")),
         case("GET", &ticket, ("callback", "ticket_without_login")).at("a.test"),
