@@ -264,20 +264,9 @@ impl Callbacks {
             return Judged::Done(self.without_login(asked, Some(answer.state()), now));
         };
         let counts = self.memory.metrics.account(account.name.as_str());
-        if goes_round(&login, &logins) {
-            counts.loops.add_one();
-            let outcome = self.end(login, Trouble::SessionNotKept, None);
-            return Judged::Done(counted(&counts, outcome));
-        }
-        let again = login.finished.is_some();
-        let login = match self.unsettled(asked, login, &account, now) {
+        let login = match self.unsettled(asked, login, &logins, &account, &counts, now) {
             Ok(login) => login,
-            Err(outcome) => {
-                if again {
-                    counts.duplicates.add_one();
-                }
-                return Judged::Done(outcome);
-            }
+            Err(outcome) => return Judged::Done(outcome),
         };
         if !login.listed {
             let outcome = self.not_begun_here(asked, login, &account, now);

@@ -391,15 +391,9 @@ impl Routes {
         accounts: impl IntoIterator<Item = &'a Arc<LoginAccount>>,
     ) -> Self {
         for account in accounts {
-            let origin = account.wechat.callback_origin();
-            if account.clients().is_empty() {
-                continue;
-            }
-            let host = origin.host();
-            self.origins.insert(host.clone(), origin.clone());
-            let back = self.callbacks.entry(host.clone()).or_default();
-            if !back.iter().any(|(known, _)| known.name == account.name) {
-                back.push((Arc::clone(account), HostPattern::Exact(host.clone())));
+            if !account.clients().is_empty() {
+                let host = account.wechat.callback_origin().host().clone();
+                self.comes_back(account, &HostPattern::Exact(host));
             }
         }
         self

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::exchange::seconds;
-use super::{Callbacks, Outcome};
+use super::{Callbacks, Outcome, counted, goes_round};
 use crate::endpoints;
 use crate::login::{self, Login, Opens, Start};
 use crate::metrics::AccountCounts;
-use crate::reply::Reply;
+use crate::reply::{Reply, Trouble};
 use crate::request::Asked;
 use crate::revocation::SessionId;
 use crate::route::{Auth, Decided, LoginAccount, Need};
@@ -27,8 +27,30 @@ const WITHOUT_SESSION: &str = "payer_without_session";
 
 impl Callbacks {
     /// `login`, if there is anything left for it to do; otherwise where its visitor
-    /// goes.
+    /// goes, `others` being this browser's logins besides.
     pub(super) fn unsettled(
+        &self,
+        asked: &Asked<'_>,
+        login: Login,
+        others: &[Login],
+        account: &LoginAccount,
+        counts: &AccountCounts,
+        now: Millis,
+    ) -> Result<Login, Outcome> {
+        if goes_round(&login, others) {
+            counts.loops.add_one();
+            let outcome = self.end(login, Trouble::SessionNotKept, None);
+            return Err(counted(counts, outcome));
+        }
+        let again = login.finished.is_some();
+        let left = self.left_to_do(asked, login, account, now);
+        if again && left.is_err() {
+            counts.duplicates.add_one();
+        }
+        left
+    }
+
+    fn left_to_do(
         &self,
         asked: &Asked<'_>,
         login: Login,

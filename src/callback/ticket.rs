@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::client::{Caller, Refused};
 use super::exchange::seconds;
-use super::{Callbacks, Outcome, counted, goes_round, show};
+use super::{Callbacks, Outcome, counted, show};
 use crate::endpoints;
 use crate::login::{self, Login, Opens};
 use crate::metrics::AccountCounts;
@@ -173,20 +173,9 @@ impl Callbacks {
         };
         let about = Some(Arc::clone(&account));
         let counts = self.memory.metrics.account(account.name.as_str());
-        if goes_round(&login, &logins) {
-            counts.loops.add_one();
-            let outcome = self.end(login, Trouble::SessionNotKept, None);
-            return (counted(&counts, outcome), about);
-        }
-        let again = login.finished.is_some();
-        let login = match self.unsettled(asked, login, &account, now) {
+        let login = match self.unsettled(asked, login, &logins, &account, &counts, now) {
             Ok(login) => login,
-            Err(outcome) => {
-                if again {
-                    counts.duplicates.add_one();
-                }
-                return (outcome, about);
-            }
+            Err(outcome) => return (outcome, about),
         };
         let outcome = self.take(ticket, asked, login, &account, now).await;
         counts.logins.add_one(match &outcome {
