@@ -124,7 +124,11 @@ pub(super) fn told<'a>(asked: &Asked<'_>, route: &Route, reason: &'static str) -
 /// Where a route is to be opened whose accounts are of no use to this browser: all
 /// the places that would do.
 pub(super) fn elsewhere(route: &Route) -> Trouble {
-    let has = |browser| route.accounts.of(browser).is_some();
+    open_in(|browser| route.accounts.of(browser).is_some())
+}
+
+/// The same for the browsers of which `has` says so.
+pub(super) fn open_in(has: impl Fn(Browser) -> bool) -> Trouble {
     match (
         has(Browser::WeChat),
         has(Browser::WeCom),

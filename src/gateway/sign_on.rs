@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 
+use super::browser::open_in;
 use super::{Gateway, Visit};
 use crate::access_log::Way;
 use crate::callback::{Asking, Refused, Unasked};
@@ -86,11 +87,7 @@ impl Gateway {
         let any = ask.outside && browser == Browser::WeChat;
         if asked.browser() != browser && !any {
             // An ask that was carried to another browser, or whose host is told of another.
-            let trouble = match browser {
-                Browser::WeChat => Trouble::OutsideWeChat,
-                Browser::WeCom => Trouble::OutsideWeCom,
-                Browser::Other => Trouble::OpenInBrowser,
-            };
+            let trouble = open_in(|one| one == browser);
             visit.log.decided(Way::Refused, trouble.reason());
             return back(&self.home_of_asking(&asking), trouble, visit);
         }
