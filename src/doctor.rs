@@ -23,6 +23,14 @@ use crate::config::Plan;
 /// How long one look may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A client for what is looked at: it goes straight there, and nowhere else.
+fn client() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .timeout(PATIENCE)
+}
+
 /// How a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {

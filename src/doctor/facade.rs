@@ -9,7 +9,7 @@ use reqwest::{Client, Response};
 use serde_json::Value;
 
 use super::origin::{addresses, is_private, why};
-use super::{PATIENCE, Report};
+use super::{Report, client};
 use crate::config::Plan;
 use crate::origin::PublicOrigin;
 
@@ -68,12 +68,7 @@ async fn host(origin: &PublicOrigin, report: &mut Report) {
             None => report.good(&place, format!("{name} has a public address")),
         },
     }
-    let client = Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .timeout(PATIENCE)
-        .build();
-    let client = match client {
+    let client = match client().build() {
         Ok(client) => client,
         Err(error) => {
             return report.bad(place, format!("no client can be made ({})", why(error)));

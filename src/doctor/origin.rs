@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode, header};
 use percent_encoding::utf8_percent_encode;
 use reqwest::{Client, Response};
 
-use super::{PATIENCE, Report};
+use super::{PATIENCE, Report, client};
 use crate::config::{Plan, PlannedAccount};
 use crate::login::CALLBACK_PATH;
 use crate::origin::{Host, PublicOrigin, PublicScheme};
@@ -144,13 +144,8 @@ impl Look {
             self.shape(&mut report);
         }
         self.names(&mut report).await;
-        let client = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .user_agent(agent(self.account.wechat.kind()))
-            .timeout(PATIENCE)
-            .build();
-        let client = match client {
+        let agent = agent(self.account.wechat.kind());
+        let client = match client().user_agent(agent).build() {
             Ok(client) => client,
             Err(error) => {
                 report.bad(

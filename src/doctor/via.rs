@@ -12,7 +12,7 @@ use http::StatusCode;
 use reqwest::Client;
 
 use super::origin::{self, is_private, why};
-use super::{PATIENCE, Report};
+use super::{PATIENCE, Report, client};
 use crate::config::{Plan, PlannedAccount};
 use crate::origin::{Host, PublicOrigin, PublicScheme};
 use crate::route::{Auth, HostPattern, LoginAccount, Need};
@@ -83,12 +83,7 @@ impl Look {
 
     pub(super) async fn examine(self) -> Report {
         let mut report = Report::default();
-        let client = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .timeout(PATIENCE)
-            .build();
-        let client = match client {
+        let client = match client().build() {
             Ok(client) => client,
             Err(error) => {
                 let text = format!("no client can be made ({})", why(error));
